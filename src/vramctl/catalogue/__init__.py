@@ -1,0 +1,1 @@
+"""GPUs and their memory as drivers report it: data with sources."""

@@ -1,0 +1,1 @@
+"""Model and devices to a Plan: pure functions of records."""

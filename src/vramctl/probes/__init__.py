@@ -1,0 +1,1 @@
+"""Edges that look at this machine and at models: files, ranges of URLs, NVML, /proc."""

@@ -1,0 +1,1 @@
+"""Well-known models as headers: shapes, metadata and quantisation mixes, with sources; no weights."""

@@ -1,0 +1,1 @@
+"""Any record to text, JSON or an engine's configuration; pure."""
