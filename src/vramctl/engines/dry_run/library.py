@@ -1,0 +1,116 @@
+"""Loads a llama.cpp library (a wheel's single file or a folder of libraries) and gives its C functions."""
+
+from __future__ import annotations
+
+import ctypes as C
+import os
+import re
+from pathlib import Path
+
+from vramctl.engines.dry_run import layouts
+
+P = C.c_void_p
+BREAKDOWN = "_Z26llama_get_memory_breakdownPK13llama_context"
+
+
+class Library:
+    """The functions of one loaded build. `llama` and `base` may be the same file."""
+
+    def __init__(self, files: list[str]) -> None:
+        handles = [C.CDLL(file, mode=os.RTLD_NOW | os.RTLD_GLOBAL) for file in files]
+        self.files = files
+        self._handles = handles
+        self.llama_file = next((f for f, h in zip(files, handles) if _has(h, "llama_backend_init")), files[-1])
+        f = self.function
+        self.ggml_version = (f("ggml_version", C.c_char_p)() or b"").decode()
+        self.tables = layouts.interfaces(self.ggml_version)
+        self._declare()
+
+    def function(self, name: str, restype: object = None, *argtypes: object) -> C._NamedFuncPointer:
+        """One exported function with its types; LayoutUnknown where the build does not export it."""
+        for handle in self._handles:
+            if _has(handle, name):
+                found = handle[name]
+                found.restype = restype  # type: ignore[assignment]
+                found.argtypes = argtypes  # type: ignore[assignment]
+                return found
+        raise layouts.LayoutUnknown(f"this build does not export {name}")
+
+    def has(self, name: str) -> bool:
+        """Whether the build exports a symbol."""
+        return any(_has(handle, name) for handle in self._handles)
+
+    def _declare(self) -> None:
+        f = self.function
+        self.nbytes = f("ggml_nbytes", C.c_size_t, P)
+        self.nelements = f("ggml_nelements", C.c_int64, P)
+        self.nrows = f("ggml_nrows", C.c_int64, P)
+        self.row_size = f("ggml_row_size", C.c_size_t, C.c_int, C.c_int64)
+        self.is_quantized = f("ggml_is_quantized", C.c_bool, C.c_int)
+        self.type_size = f("ggml_type_size", C.c_size_t, C.c_int)
+        self.block_size = f("ggml_blck_size", C.c_int64, C.c_int)
+        self.buft_name = f("ggml_backend_buft_name", C.c_char_p, P)
+        self.buffer_type = f("ggml_backend_buffer_get_type", P, P)
+        self.sched_reserve = f("ggml_backend_sched_reserve", C.c_bool, P, P)
+        self.sched_split = f("ggml_backend_sched_split_graph", None, P, P)
+        self.sched_n_backends = f("ggml_backend_sched_get_n_backends", C.c_int, P)
+        self.sched_backend = f("ggml_backend_sched_get_backend", P, P, C.c_int)
+        self.sched_size = f("ggml_backend_sched_get_buffer_size", C.c_size_t, P, P)
+        self.cpu_buft = f("ggml_backend_cpu_buffer_type", P)
+        self.buft_alloc = f("ggml_backend_buft_alloc_buffer", P, P, C.c_size_t)
+        self.buffer_init = self._buffer_init()
+        self._op_name = f("ggml_op_name", C.c_char_p, C.c_int)
+        self._op_names: dict[int, str] = {}
+
+    def op_name(self, number: int) -> str:
+        """ggml's name of an op number that was seen in a graph (`MUL_MAT`); numbers differ between versions."""
+        name = self._op_names.get(number)
+        if name is None:
+            name = self._op_names[number] = self._op_name(number).decode()
+        return name
+
+    def _buffer_init(self) -> C._NamedFuncPointer:
+        return self.function("ggml_backend_buffer_init", P, P, self.tables.buffer, P, C.c_size_t)  # by value
+
+    def default_params(self) -> tuple[bytearray, layouts.Offsets, bytearray, layouts.Offsets]:
+        """The bytes and layouts of llama_model_params and llama_context_params as this build fills them."""
+        raw_model = _by_value(self.function("llama_model_default_params"))
+        raw_context = _by_value(self.function("llama_context_default_params"))
+        return (
+            raw_model,
+            layouts.model_params(bytes(raw_model)),
+            raw_context,
+            layouts.context_params(bytes(raw_context)),
+        )
+
+
+class Big(C.Structure):
+    """Room for any of the by-value parameter structs; the callee reads only its own length."""
+
+    _fields_ = [("raw", C.c_uint8 * 512)]
+
+
+def _by_value(function: C._NamedFuncPointer) -> bytearray:
+    function.restype = Big
+    function.argtypes = ()
+    return bytearray(bytes(function().raw))
+
+
+def _has(handle: C.CDLL, name: str) -> bool:
+    try:
+        handle[name]
+    except AttributeError:
+        return False
+    return True
+
+
+def find_files(folder: Path) -> list[str]:
+    """The libraries of a build folder in load order: ggml-base, ggml, llama; empty where there is no libllama."""
+    names = sorted(p for p in folder.iterdir() if re.search(r"\.so(\.[\d.]+)?$|\.dylib$|\.dll$", p.name))
+    found = []
+    for stem in ("ggml-base", "ggml-cpu", "ggml", "llama"):
+        pattern = re.compile(rf"^(lib)?{stem}(\.[\w.]*)?\.(so(\.[\d.]+)?|dylib|dll)$")
+        match = [p for p in names if pattern.match(p.name)]
+        if match:
+            found.append(str(min(match, key=lambda p: len(p.name))))
+    return found if any(re.search(r"(lib)?llama\.[^/\\]*$", f) for f in found) else []
