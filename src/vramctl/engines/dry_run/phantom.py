@@ -40,7 +40,8 @@ class Phantoms:
         reg.count = self._callback(S, [P], lambda _: len(self.devices))
         reg.get = self._callback(P, [P, S], lambda _, i: C.addressof(self.devices[i]))
         reg.proc = self._callback(P, [P, C.c_char_p], lambda *_: None)
-        library.function("ggml_backend_register", None, P)(C.addressof(reg))
+        if count:
+            library.function("ggml_backend_register", None, P)(C.addressof(reg))
 
     def set(self, index: int, *, total: int, free: int, cc: int) -> None:
         """Makes phantom `index` a card of `total` and `free` bytes with compute capability `cc` (860)."""
