@@ -146,7 +146,7 @@ def model_params(raw: bytes) -> Offsets:
     new = raw[72:78]
     if raw[40:72] == bytes(32) and new[:3] == b"\0\0\1" and new[3:5] == b"\0\0" and new[5] <= 1 and _u32(raw, 32) == 0:
         fields |= {"load_mode": (24, "i"), "main_gpu": (32, "i"), "tensor_split": (40, "Q")}
-        names = ("vocab_only", "check_tensors", "use_extra_bufts", "no_host", "no_alloc", "load_mtp")
+        names: tuple[str, ...] = ("vocab_only", "check_tensors", "use_extra_bufts", "no_host", "no_alloc", "load_mtp")
         return Offsets(80, fields | {name: (72 + i, "?") for i, name in enumerate(names)})
     if raw[32:64] == bytes(32) and raw[64:69] == b"\0\0\1\0\0":
         fields |= {"load_mode": (24, "i"), "main_gpu": (28, "i"), "tensor_split": (32, "Q")}

@@ -20,7 +20,9 @@ class Library:
         handles = [C.CDLL(file, mode=os.RTLD_NOW | os.RTLD_GLOBAL) for file in files]
         self.files = files
         self._handles = handles
-        self.llama_file = next((f for f, h in zip(files, handles) if _has(h, "llama_backend_init")), files[-1])
+        self.llama_file = next(
+            (f for f, h in zip(files, handles, strict=False) if _has(h, "llama_backend_init")), files[-1]
+        )
         f = self.function
         self.ggml_version = (f("ggml_version", C.c_char_p)() or b"").decode()
         self.tables = layouts.interfaces(self.ggml_version)

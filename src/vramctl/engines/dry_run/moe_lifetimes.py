@@ -114,7 +114,7 @@ def _contiguous(library: Library, t: Tensor) -> bool:
     if t.ne[0] != library.block_size(t.type) and t.nb[0] != expect:
         return False
     expect *= t.ne[0] // library.block_size(t.type)
-    for size, stride in zip(t.ne[1:], t.nb[1:]):
+    for size, stride in zip(t.ne[1:], t.nb[1:], strict=False):
         if size != 1:
             if stride != expect:
                 return False

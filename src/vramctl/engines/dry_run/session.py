@@ -144,7 +144,7 @@ class Session:
     def _overrides(self, pairs: list[list[str]]) -> int:
         bufts = {f"CUDA{i}": C.addressof(b) for i, b in enumerate(self.phantoms.bufts)}
         table = (Override * (len(pairs) + 1))()
-        for entry, (pattern, name) in zip(table, pairs):
+        for entry, (pattern, name) in zip(table, pairs, strict=False):
             entry.pattern = pattern.encode()
             entry.buft = bufts.get(name) or self.lib.cpu_buft()
         self._keep.append(table)
@@ -173,7 +173,7 @@ class Session:
             visit(left, depth + 1)
             name = (self.lib.buft_name(buft) or b"?").decode()
             total = found.setdefault(name, [0, 0, 0])
-            found[name] = [a + b for a, b in zip(total, sizes)]
+            found[name] = [a + b for a, b in zip(total, sizes, strict=False)]
             visit(right, depth + 1)
 
         visit(header[2])
