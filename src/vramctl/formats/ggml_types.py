@@ -78,9 +78,7 @@ def row_bytes(type_name: str, elements: int) -> int:
     """Bytes of one row of `elements` (ggml_row_size); KeyError for an unknown type, ValueError for a part block."""
     kind = BY_NAME[type_name]
     if elements % kind.block:
-        raise ValueError(
-            f"a row of {elements} elements is not a whole number of {type_name} blocks of {kind.block}"
-        )
+        raise ValueError(f"a row of {elements} elements is not a whole number of {type_name} blocks of {kind.block}")
     return elements // kind.block * kind.size
 
 
