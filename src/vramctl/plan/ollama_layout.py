@@ -58,7 +58,8 @@ def estimate_layers(load: Load, free: tuple[int, ...], version: Version) -> Layo
     """
     count, graph = len(load.weights), max(load.graph_full, load.graph_partial)
     first = load.weights[0] + load.kv[0]
-    used, roomy = [0] * len(free), []
+    used = [0] * len(free)
+    roomy: list[int] = []
     for gpu, bytes_free in enumerate(free):
         projector = 0 if roomy else load.projector_bytes
         if bytes_free >= load.reserve_bytes + projector + graph + load.minimum_bytes + 2 * first:

@@ -61,7 +61,8 @@ class CudaRules:
         """Bytes a tensor takes in CUDA memory (ggml_backend_cuda_buffer_type_get_alloc_size)."""
         size: int = self.lib.nbytes(at)
         kind = C.c_int.from_address(at).value
-        if self.lib.op_name(C.c_int.from_address(at + L.TENSOR_OP).value) == "FLASH_ATTN_EXT":
+        op = C.c_int.from_address(at + L.TENSOR_OP).value
+        if op and self.lib.op_name(op) == "FLASH_ATTN_EXT":
             size = self._flash_attention_size(tensor(at), size)
         if kind > F16 and self.lib.is_quantized(kind):
             row = C.c_int64.from_address(at + L.TENSOR_NE).value
@@ -146,6 +147,9 @@ class CudaRules:
 
     def supports(self, at: int) -> bool:
         """Whether CUDA runs this op (ggml_backend_cuda_device_supports_op, the cases met in llama.cpp's graphs)."""
+        check = _SUPPORT.get(self.lib.op_name(C.c_int.from_address(at + L.TENSOR_OP).value))
+        if check is None and len(self.cuda_bufts) < 2:
+            return True
         t = tensor(at)
         if len(self.cuda_bufts) > 1:
             for source in t.src:
@@ -153,7 +157,6 @@ class CudaRules:
                     buffer = C.c_uint64.from_address(source + L.TENSOR_BUFFER).value
                     if buffer and self.cuda_bufts.get(self.lib.buffer_type(buffer), self.index) != self.index:
                         return False
-        check = _SUPPORT.get(self.lib.op_name(t.op))
         return True if check is None else check(self, t)
 
     def _get_rows(self, t: Tensor) -> bool:

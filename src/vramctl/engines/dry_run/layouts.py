@@ -63,14 +63,17 @@ Device = _pointers(
 
 @dataclass(frozen=True)
 class Interfaces:
-    """The function tables of one range of ggml versions; `optimizes` is whether graph_optimize takes the
-    alloc-dependency callback."""
+    """The function tables of one range of ggml versions.
+
+    `optimizes`: graph_optimize takes the alloc-dependency callback. `groups_experts`: ggml-cuda moves shared experts.
+    """
 
     api: int
     buft: type[C.Structure]
     buffer: type[C.Structure]
     backend: type[C.Structure]
     optimizes: bool
+    groups_experts: bool = False
 
 
 _BUFT_2 = _pointers("Buft2", "name alloc align max_size alloc_size is_host device context")
@@ -101,7 +104,7 @@ def interfaces(ggml_version: str) -> Interfaces:
         return Interfaces(2, _BUFT_2, _BUFFER_1D, _BACKEND_1D, optimizes=False)
     if version < (0, 26):
         return Interfaces(2, _BUFT_2, _BUFFER_2D, _BACKEND_2D, optimizes=version >= (0, 22))
-    return Interfaces(3, _BUFT_3, _BUFFER_2D, _BACKEND_2D, optimizes=True)
+    return Interfaces(3, _BUFT_3, _BUFFER_2D, _BACKEND_2D, optimizes=True, groups_experts=True)
 
 
 @dataclass(frozen=True)

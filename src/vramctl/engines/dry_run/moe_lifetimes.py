@@ -8,6 +8,7 @@ a plan for Qwen3-30B-A3B is 41 MiB too low.
 from __future__ import annotations
 
 import ctypes as C
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from vramctl.engines.dry_run import layouts as L
@@ -24,17 +25,25 @@ class Graph:
     def __init__(self, library: Library, at: int) -> None:
         self.lib = library
         self.n = C.c_int.from_address(at + L.GRAPH_N_NODES).value
-        nodes = C.c_uint64.from_address(at + L.GRAPH_NODES).value
-        self.at = list((C.c_uint64 * self.n).from_address(nodes)) if self.n else []
+        self.nodes_at = C.c_uint64.from_address(at + L.GRAPH_NODES).value
+        self.at = list((C.c_uint64 * self.n).from_address(self.nodes_at)) if self.n else []
         self._uses = C.c_uint64.from_address(at + L.GRAPH_USES).value
         self._size = C.c_uint64.from_address(at + L.GRAPH_HASH_SIZE).value
         self._keys = C.c_uint64.from_address(at + L.GRAPH_HASH_KEYS).value
         self._used = C.c_uint64.from_address(at + L.GRAPH_HASH_USED).value
         self.ops = [library.op_name(C.c_int.from_address(node + L.TENSOR_OP).value) for node in self.at]
+        self._read: dict[int, Tensor] = {}
 
     def node(self, i: int) -> Tensor:
         """The i-th node's fields."""
-        return tensor(self.at[i])
+        return self.tensor(self.at[i])
+
+    def tensor(self, at: int) -> Tensor:
+        """The fields of a tensor, read once per graph."""
+        found = self._read.get(at)
+        if found is None:
+            found = self._read[at] = tensor(at)
+        return found
 
     def uses(self, at: int) -> int:
         """How many nodes of the whole graph use a tensor (ggml_node_get_use_count: open addressing on address >> 4)."""
@@ -52,20 +61,24 @@ class Graph:
 
     def can_fuse(self, start: int, count: int, outputs: Sequence[int]) -> bool:
         """ggml_can_fuse_subgraph: no node but the outputs is seen from outside [start, start + count)."""
-        if start + count > self.n:
+        return self.can_fuse_nodes(range(start, start + count), outputs)
+
+    def can_fuse_nodes(self, indices: Sequence[int], outputs: Sequence[int]) -> bool:
+        """ggml_can_fuse_subgraph_ext: the same for nodes that need not follow each other."""
+        if indices[-1] >= self.n:
             return False
-        inside = self.at[start : start + count]
+        inside = [self.at[i] for i in indices]
         keep = {self.at[i] for i in outputs}
-        nodes = [tensor(at) for at in inside]
-        for i, t in enumerate(nodes):
+        nodes = [self.tensor(at) for at in inside]
+        used = Counter(source for t in nodes for source in t.src if source)
+        for t in nodes:
             if not t.flags & L.FLAG_COMPUTE:
                 return False
             if t.at in keep:
                 continue
             if t.flags & L.FLAG_OUTPUT:
                 return False
-            used = sum(source == t.at for other in nodes[i + 1 :] for source in other.src)
-            if used != self.uses(t.at):
+            if used[t.at] != self.uses(t.at):
                 return False
             view = t.view_src
             while view:
@@ -75,11 +88,8 @@ class Graph:
         return True
 
 
-def keep_alive(library: Library, graph_at: int, add: AddDep) -> None:
+def keep_alive(graph: Graph, add: AddDep) -> None:
     """Calls `add(tensor, until)` for each lifetime that CUDA's graph optimiser extends in this split."""
-    graph = Graph(library, graph_at)
-    if "MUL_MAT_ID" not in graph.ops and "ARGSORT" not in graph.ops:
-        return
     i = 0
     while i < graph.n:
         if graph.ops[i] == "MUL":
@@ -109,7 +119,8 @@ def _keep_chain(graph: Graph, start: int, length: int, add: AddDep) -> None:
                 add(source, graph.at[last])
 
 
-def _contiguous(library: Library, t: Tensor) -> bool:
+def contiguous(library: Library, t: Tensor) -> bool:
+    """ggml_is_contiguous."""
     expect = library.type_size(t.type)
     if t.ne[0] != library.block_size(t.type) and t.nb[0] != expect:
         return False
@@ -133,8 +144,8 @@ def _split_mul(graph: Graph, mul: Tensor) -> tuple[int, int] | None:
             and a.ne == mul.ne
             and b.type == F32
             and b.ne == (1, *mul.ne[1:])
-            and _contiguous(graph.lib, a)
-            and _contiguous(graph.lib, b)
+            and contiguous(graph.lib, a)
+            and contiguous(graph.lib, b)
         ):
             return full, broadcast
     return None
@@ -143,7 +154,7 @@ def _split_mul(graph: Graph, mul: Tensor) -> tuple[int, int] | None:
 def _weighted_sum(graph: Graph, i: int) -> tuple[list[int], int, int] | None:
     """(tensors kept, result, node count) where `i` starts a weighted sum over experts."""
     first = graph.node(i)
-    if first.type != F32 or not _contiguous(graph.lib, first):
+    if first.type != F32 or not contiguous(graph.lib, first):
         return None
     weighted, muls, kept = first, 1, None
     if i + 1 < graph.n and graph.ops[i + 1] == "MUL":
@@ -249,7 +260,7 @@ def _topk_kernel_exists(graph: Graph, gate: Tensor, weights: Tensor, logits: Ten
     experts = sort.ne[0]
     if ((experts & (experts - 1)) or experts > 512) and experts not in (288, 576):
         return False
-    if not _contiguous(graph.lib, weights) or not _contiguous(graph.lib, logits):
+    if not contiguous(graph.lib, weights) or not contiguous(graph.lib, logits):
         return False
     if graph.lib.op_name(gate.op) == "SOFT_MAX":
         return gate.params[0] == 0x3F800000 and gate.params[1] == 0 and not gate.src[1] and not gate.src[2]

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from vramctl.engines.dry_run import layouts as L
+from vramctl.engines.dry_run import shared_experts
 from vramctl.engines.dry_run.cuda_rules import CudaRules
 from vramctl.engines.dry_run.library import Library
-from vramctl.engines.dry_run.moe_lifetimes import keep_alive
+from vramctl.engines.dry_run.moe_lifetimes import Graph, keep_alive
 
 P, S = C.c_void_p, C.c_size_t
 FAKE_BASE = 0x10000  # never read or written: no phantom buffer has memory
@@ -149,7 +150,11 @@ class Phantoms:
             def optimize(_: int, graph: int, params: int) -> None:
                 add = add_type(C.c_uint64.from_address(params).value)
                 user = C.c_uint64.from_address(params + 8).value
-                keep_alive(self.lib, graph, lambda at, until: add(user, at, until))
+                view = Graph(self.lib, graph)
+                if "MUL_MAT_ID" in view.ops or "ARGSORT" in view.ops:
+                    if self.lib.tables.groups_experts:
+                        shared_experts.group(view, lambda at, until: add(user, at, until))
+                    keep_alive(view, lambda at, until: add(user, at, until))
 
             backend.graph_optimize = self._callback(None, [P, P, P], optimize)
         return C.addressof(backend)

@@ -1,0 +1,267 @@
+"""Chooses what the user left open so that a model fits: context, split, experts, layers. Pure: a witness is asked through
+`measure`, and every choice is a placement that the witness has confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from vramctl.plan.programs import MIN_CTX, has_experts, train_ctx
+from vramctl.records import Model, Placement, Settings, Unknown
+from vramctl.units import pad
+
+CTX_STEP = 256
+SMALL_UBATCHES = (256, 128)
+MAX_MEASURES = 80
+
+
+class CannotMeasure(Exception):
+    """The witness could not answer; `reason` is its own words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+Measure = Callable[[Settings], Placement | Unknown]
+
+
+@dataclass(slots=True)
+class Judge:
+    """Asks the witness once per settings, and says by how many bytes a placement misses the budgets.
+
+    `budgets` are bytes per device, `host_budget` bytes of system memory (Unknown: not judged).
+    """
+
+    measure: Measure
+    budgets: Sequence[int]
+    host_budget: int | Unknown
+    seen: dict[Settings, Placement] = field(default_factory=dict)
+
+    def placement(self, settings: Settings) -> Placement:
+        """Where the bytes go with these settings; CannotMeasure where the witness does not know."""
+        if settings not in self.seen:
+            if len(self.seen) >= MAX_MEASURES:
+                raise CannotMeasure(f"gave up after {MAX_MEASURES} placements")
+            found = self.measure(settings)
+            if isinstance(found, Unknown):
+                raise CannotMeasure(found.reason)
+            self.seen[settings] = found
+        return self.seen[settings]
+
+    def excess(self, settings: Settings) -> list[int]:
+        """Bytes over budget per device (negative: room left)."""
+        uses = self.placement(settings).devices
+        over = []
+        for use, budget in zip(uses, self.budgets, strict=True):
+            used = use.used_bytes
+            if isinstance(used, Unknown):
+                raise CannotMeasure(used.reason)
+            over.append(used - budget)
+        return over
+
+    def fits(self, settings: Settings) -> bool:
+        """Whether every device and the host stay within their budgets."""
+        return all(over <= 0 for over in self.excess(settings)) and self.host_fits(settings)
+
+    def host_fits(self, settings: Settings) -> bool:
+        """Whether the host's part fits its memory; True where that memory is not known."""
+        used = self.placement(settings).host.used_bytes
+        if isinstance(used, Unknown) or isinstance(self.host_budget, Unknown):
+            return True
+        return used <= self.host_budget
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The settings found, and whether they fit. `max_ctx` is the largest n_ctx with all layers on the devices."""
+
+    settings: Settings
+    fits: bool
+    max_ctx: int | Unknown
+
+
+def choose(model: Model, start: Settings, open_fields: frozenset[str], judge: Judge, *, devices: int) -> Choice:
+    """The best settings within the budgets. `start` has every field set but those in `open_fields` that stay None.
+
+    Order: everything on the devices with the longest context; a smaller ubatch where that alone makes it fit; experts to the
+    host; whole layers to the host. What is not in `open_fields` is kept as it is.
+    """
+    layers = model.layers + 1
+    wanted = replace(
+        start, n_gpu_layers=start.n_gpu_layers if start.n_gpu_layers is not None else layers if devices else 0
+    )
+    if wanted.n_gpu_layers == -1:
+        wanted = replace(wanted, n_gpu_layers=layers)
+    everything = replace(wanted, n_gpu_layers=layers if devices else 0)
+    best_ctx = _largest_ctx(model, everything, judge, devices=devices)
+    floor = wanted.n_ctx if wanted.n_ctx is not None else min(MIN_CTX, train_ctx(model))
+    if wanted.n_ctx is None and best_ctx >= floor and wanted.n_gpu_layers == everything.n_gpu_layers:
+        return Choice(_split(replace(wanted, n_ctx=best_ctx), judge, devices), True, best_ctx)
+    fixed = _split(replace(wanted, n_ctx=floor), judge, devices)
+    if judge.fits(fixed):
+        return Choice(_longer(model, fixed, open_fields, judge, devices), True, best_ctx)
+    for step in (_smaller_ubatch, _experts_to_host, _layers_to_host):
+        found = step(model, fixed, open_fields, judge, devices)
+        if found is not None:
+            return Choice(found, True, best_ctx)
+    return Choice(_least(fixed, open_fields), False, best_ctx)
+
+
+def _least(settings: Settings, open_fields: frozenset[str]) -> Settings:
+    return replace(settings, n_gpu_layers=0, tensor_split=None) if "n_gpu_layers" in open_fields else settings
+
+
+def _largest_ctx(model: Model, settings: Settings, judge: Judge, *, devices: int) -> int:
+    """The largest n_ctx up to the training context (or what was asked, if longer) that fits, 0 where none does."""
+    step = CTX_STEP * (1 if settings.kv_unified else settings.n_parallel or 1)
+    most = max(train_ctx(model) * (1 if settings.kv_unified else settings.n_parallel or 1), settings.n_ctx or 0)
+    most = max(most // step, 1) * step
+
+    def over(n_ctx: int) -> int:
+        tried = _split(replace(settings, n_ctx=n_ctx), judge, devices)
+        host = 0 if judge.host_fits(tried) else 1
+        return max([*judge.excess(tried), 0 if not devices else -(1 << 60)]) if not host else 1 << 40
+
+    high, over_high = most, over(most)
+    if over_high <= 0:
+        return most
+    low = min(step, most)
+    over_low = over(low)
+    if over_low > 0:
+        return 0
+    while high - low > step * max(1, low // (step * 128)):
+        guess = low + int((high - low) * (-over_low) / max(over_high - over_low, 1))
+        guess = min(max(guess // step * step, low + step), high - step)
+        found = over(guess)
+        if found <= 0:
+            low, over_low = guess, found
+            probe = min(guess + step * max(1, guess // (step * 128)), high - step)
+            if probe > guess and (over_probe := over(probe)) > 0:
+                high, over_high = probe, over_probe
+            elif probe > guess:
+                low, over_low = probe, over_probe
+        else:
+            high, over_high = guess, found
+    return low
+
+
+def _longer(model: Model, settings: Settings, open_fields: frozenset[str], judge: Judge, devices: int) -> Settings:
+    """The same placement with a longer context, where the context was left open."""
+    if "n_ctx" not in open_fields:
+        return settings
+    found = _largest_ctx(model, settings, judge, devices=devices)
+    return _split(replace(settings, n_ctx=found), judge, devices) if found > (settings.n_ctx or 0) else settings
+
+
+def _smaller_ubatch(
+    model: Model, settings: Settings, open_fields: frozenset[str], judge: Judge, devices: int
+) -> Settings | None:
+    if "n_ubatch" not in open_fields or not devices:
+        return None
+    for ubatch in SMALL_UBATCHES:
+        tried = _split(replace(settings, n_ubatch=ubatch), judge, devices)
+        if judge.fits(tried):
+            return tried
+    return None
+
+
+def _experts_to_host(
+    model: Model, settings: Settings, open_fields: frozenset[str], judge: Judge, devices: int
+) -> Settings | None:
+    if "n_cpu_moe" not in open_fields or not devices or not has_experts(model):
+        return None
+
+    def tried(count: int) -> Settings:
+        return _split(replace(settings, n_cpu_moe=count), judge, devices)
+
+    if not judge.fits(tried(model.layers)):
+        return None
+    count = _smallest(0, model.layers, lambda n: judge.fits(tried(n)))
+    return tried(count)
+
+
+def _layers_to_host(
+    model: Model, settings: Settings, open_fields: frozenset[str], judge: Judge, devices: int
+) -> Settings | None:
+    if "n_gpu_layers" not in open_fields:
+        return None
+    base = settings
+    if "n_cpu_moe" in open_fields and has_experts(model) and devices:
+        base = replace(settings, n_cpu_moe=model.layers)
+
+    def tried(count: int) -> Settings:
+        return _split(replace(base, n_gpu_layers=count), judge, devices)
+
+    if not judge.fits(tried(0)):
+        return None
+    host_layers = _smallest(0, model.layers + 1, lambda n: judge.fits(tried(model.layers + 1 - n)))
+    return tried(model.layers + 1 - host_layers)
+
+
+def _smallest(low: int, high: int, good: Callable[[int], bool]) -> int:
+    """The smallest count in (low, high] that is good, where `high` is; bisection."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if good(middle) else (middle, high)
+    return high
+
+
+def _split(settings: Settings, judge: Judge, devices: int) -> Settings:
+    """The settings with a layer split over several devices, so that none is over its budget where that is possible.
+
+    The split is written as layers per device (`17,16`). What the user asked for is kept.
+    """
+    count = settings.n_gpu_layers or 0
+    if devices < 2 or settings.tensor_split is not None or settings.split_mode != "layer" or count < 2:
+        return settings
+    shares = _whole(count, [max(budget, 1) for budget in judge.budgets])
+    best: tuple[int, Settings] | None = None
+    tried: set[tuple[int, ...]] = set()
+    for _ in range(8):
+        if tuple(shares) in tried:
+            break
+        tried.add(tuple(shares))
+        with_split = replace(settings, tensor_split=tuple(float(n) for n in shares))
+        excess = judge.excess(with_split)
+        worst = max(excess)
+        if best is None or worst < best[0]:
+            best = worst, with_split
+        if worst <= 0:
+            break
+        shares = _moved(shares, excess, judge.placement(with_split))
+    return best[1] if best else settings
+
+
+def _whole(total: int, weights: list[int]) -> list[int]:
+    """`total` shared in proportion to the weights as whole numbers (largest remainder)."""
+    whole = [total * w // sum(weights) for w in weights]
+    rest = sorted(range(len(weights)), key=lambda i: -(total * weights[i] % sum(weights)))
+    for i in rest[: total - sum(whole)]:
+        whole[i] += 1
+    return whole
+
+
+def _moved(shares: list[int], excess: list[int], placement: Placement) -> list[int]:
+    """One or more layers moved from the fullest device to the emptiest."""
+    source = max(range(len(shares)), key=lambda i: excess[i])
+    target = min(range(len(shares)), key=lambda i: excess[i])
+    use = placement.devices[source]
+    bulk = sum(part for part in (use.weights_bytes, use.kv_bytes) if isinstance(part, int))
+    per_layer = max(bulk // max(shares[source], 1), 1)
+    count = max(
+        1, min((excess[source] - max(excess[target], 0)) // per_layer, -excess[target] // per_layer, shares[source])
+    )
+    moved = list(shares)
+    moved[source] -= count
+    moved[target] += count
+    return moved
+
+
+def context_per_sequence(settings: Settings) -> int:
+    """Tokens one sequence can hold: n_ctx of a unified cache, else its share padded to 256 (src/llama-context.cpp)."""
+    if settings.n_ctx is None:
+        return 0
+    if settings.kv_unified:
+        return pad(settings.n_ctx, CTX_STEP)
+    return pad(settings.n_ctx // (settings.n_parallel or 1), CTX_STEP)

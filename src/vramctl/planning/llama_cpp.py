@@ -1,0 +1,235 @@
+"""A plan for a program that runs llama.cpp: llama-server, llama-cpp-python, and Ollama from v0.30 on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+from vramctl.errors import CouldNotTell
+from vramctl.formats.gguf_strip import vocabulary_size
+from vramctl.plan.advice import advise
+from vramctl.plan.conflicts import check_settings, train_ctx_note
+from vramctl.plan.fit import CannotMeasure, Choice, Judge, choose
+from vramctl.plan.overhead import SOURCE, SOURCE_CPU, budget_bytes, overhead_bytes
+from vramctl.plan.programs import llama_cpp_python, llama_server
+from vramctl.planning.request import Request
+from vramctl.planning.witnesses import Asked, DryRunWitness, Witnesses, with_extras
+from vramctl.probes.models import look_model
+from vramctl.records import (
+    Advice,
+    Device,
+    DeviceUse,
+    Host,
+    HostUse,
+    Model,
+    Origin,
+    Placement,
+    Plan,
+    Settings,
+    Unknown,
+    Witness,
+)  # fmt: skip
+from vramctl.units import GIB, format_bytes
+
+# A projector's own compute buffer is not in its header; Ollama keeps this much for it (llm/llama_server.go v0.33.0-rc2).
+PROJECTOR_HEADROOM = GIB
+CHOOSABLE = ("n_gpu_layers", "n_ctx", "n_cpu_moe", "n_ubatch", "tensor_split")
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """A draft model and a projector beside the model."""
+
+    draft: Asked | None
+    draft_model: Model | None
+    projector_bytes: int
+    notes: tuple[str, ...]
+
+
+def plan_with_llama_cpp(
+    request: Request, model: Model, program: str, devices: tuple[Device, ...], host: Host, witnesses: Witnesses
+) -> Plan:
+    """The plan of one load in llama-server or llama-cpp-python."""
+    asked = normalised(request.settings, model)
+    check_settings(asked, model, devices=len(devices))
+    if program == "llama-cpp-python":
+        start = replace(llama_cpp_python(asked, asked.n_ctx), engine="llama.cpp")
+    else:
+        start = replace(llama_server(asked), engine="llama.cpp")
+    return plan_from(request, model, asked, start, devices, host, witnesses)
+
+
+def normalised(asked: Settings, model: Model) -> Settings:
+    """What was asked with `all` layers as a number, and overrides that forbid choosing experts kept."""
+    if asked.n_gpu_layers == -1:
+        asked = replace(asked, n_gpu_layers=model.layers + 1)
+    return asked
+
+
+def plan_from(
+    request: Request, model: Model, asked: Settings, start: Settings, devices: tuple[Device, ...], host: Host,
+    witnesses: Witnesses,
+) -> Plan:  # fmt: skip
+    """The plan from a program's defaults `start`: chooses what was left open, with whichever witness can speak."""
+    witness = witnesses.choose(model, devices, request.witness, request.engine_path)
+    try:
+        return _plan(request, model, asked, start, devices, host, witness, _extras(request, devices, witnesses))
+    except CannotMeasure as no:
+        if not isinstance(witness, DryRunWitness):
+            raise _could_not(no.reason, witness) from no
+        fallback = witnesses.fall_back(model, devices, request.witness, no.reason)
+    try:
+        return _plan(request, model, asked, start, devices, host, fallback, _extras(request, devices, witnesses))
+    except CannotMeasure as no:
+        raise _could_not(no.reason, fallback) from no
+
+
+def _could_not(reason: str, witness: Asked) -> CouldNotTell:
+    said = witness.witness(Settings())
+    return CouldNotTell(
+        "no-witness",
+        "Nobody could say where this model's bytes would go.",
+        because=(reason, *said.because[:2]),
+        fix="Change the settings named above, or ask another build with --engine-path.",
+    )
+
+
+def _extras(request: Request, devices: tuple[Device, ...], witnesses: Witnesses) -> Extras:
+    draft, draft_model, projector, notes = None, None, 0, []
+    if request.settings.draft is not None:
+        draft_model = look_model(request.settings.draft)
+        draft = witnesses.choose(draft_model, devices, request.witness, request.engine_path)
+        notes.append("the draft model is placed on all devices with an f16 cache of the same context")
+    if request.settings.mmproj is not None:
+        found = look_model(request.settings.mmproj, expect="projector")
+        projector = sum(tensor.data_bytes for tensor in found.tensors)
+        notes.append(
+            f"projector: its {format_bytes(projector)} of tensors are on the first device; its compute buffer is not known, "
+            "1 GiB is kept for it, as Ollama does"
+        )
+    return Extras(draft, draft_model, projector, tuple(notes))
+
+
+def _measure(
+    model: Model, devices: tuple[Device, ...], witness: Asked, extras: Extras
+) -> Callable[[Settings], Placement | Unknown]:
+    vocab = vocabulary_size(model)
+
+    def measure(settings: Settings) -> Placement | Unknown:
+        placed = witness.place(settings)
+        if isinstance(placed, Unknown):
+            return placed
+        beside: list[Placement] = []
+        if extras.draft is not None and extras.draft_model is not None:
+            drafted = extras.draft.place(_draft_settings(settings, extras.draft_model, devices))
+            if isinstance(drafted, Unknown):
+                return Unknown(f"draft model: {drafted.reason}")
+            beside.append(drafted)
+        if extras.projector_bytes:
+            beside.append(_projector(extras.projector_bytes, devices))
+        flash = witness.flash_attention(settings)
+        overhead = [overhead_bytes(model, settings, device, flash_attn=flash) for device in devices]
+        if extras.projector_bytes and overhead:
+            overhead[0] += PROJECTOR_HEADROOM
+        rows = max(settings.n_parallel or 1, 1)
+        logits = 4 * vocab * rows if vocab else Unknown("the header names no vocabulary")
+        return with_extras(placed, tuple(overhead), tuple(beside), logits)
+
+    return measure
+
+
+def _draft_settings(settings: Settings, draft: Model, devices: tuple[Device, ...]) -> Settings:
+    return replace(
+        settings, n_gpu_layers=draft.layers + 1 if devices else 0, type_k="f16", type_v="f16", n_cpu_moe=0,
+        tensor_overrides=None, tensor_split=None, mmproj=None, draft=None,
+    )  # fmt: skip
+
+
+def _projector(size: int, devices: tuple[Device, ...]) -> Placement:
+    uses = tuple(DeviceUse(d.name, size if i == 0 else 0, 0, 0, 0) for i, d in enumerate(devices))
+    return Placement(uses, HostUse(0 if devices else size, 0, 0, 0), "gpu")
+
+
+def _plan(
+    request: Request, model: Model, asked: Settings, start: Settings, devices: tuple[Device, ...], host: Host,
+    witness: Asked, extras: Extras,
+) -> Plan:  # fmt: skip
+    budgets = tuple(budget_bytes(device, request.utilization) for device in devices)
+    judge = Judge(_measure(model, devices, witness, extras), budgets, host.available_bytes)
+    open_fields = _open(asked, start)
+    choice = choose(model, start, open_fields, judge, devices=len(devices))
+    choice = _fitted_batch(choice, asked, judge)
+    settings = choice.settings
+    placement = judge.placement(settings)
+    said = witness.witness(settings)
+    if extras.notes:
+        said = replace(said, exact=False, because=(*extras.notes, *said.because))
+    advice = advise(model, choice, judge, program=start.program or "llama-server")
+    return Plan(
+        model=model,
+        devices=devices,
+        host=host,
+        settings=settings,
+        origins=_origins(asked, start, settings),
+        placement=placement,
+        witness=said,
+        budgets=budgets,
+        layers_on_gpu=min(settings.n_gpu_layers or 0, model.layers + 1) if devices else 0,
+        layers_total=model.layers + 1,
+        fits=choice.fits,
+        max_ctx=choice.max_ctx,
+        advice=(*_notes(settings, model), *_host_advice(judge, settings, host), *advice),
+        overhead_source=SOURCE if devices else SOURCE_CPU,
+    )
+
+
+def _open(asked: Settings, start: Settings) -> frozenset[str]:
+    """What the plan may choose: what neither the user nor the program fixes. Ollama offers no ubatch and no experts."""
+    names = {name for name in ("n_gpu_layers", "n_ctx", "tensor_split") if getattr(start, name) is None}
+    if start.program != "ollama":
+        names |= {name for name in ("n_ubatch", "n_cpu_moe") if getattr(asked, name) is None}
+    if asked.tensor_overrides is not None:
+        names -= {"n_cpu_moe"}
+    return frozenset(names)
+
+
+def _fitted_batch(choice: Choice, asked: Settings, judge: Judge) -> Choice:
+    """llama-cpp-python cuts n_batch to n_ctx: only a context shorter than the batch is affected."""
+    settings = choice.settings
+    if settings.n_ctx is None or settings.n_batch is None or settings.n_batch <= settings.n_ctx:
+        return choice
+    if settings.program != "llama-cpp-python":
+        return choice
+    cut = replace(settings, n_batch=settings.n_ctx, n_ubatch=min(settings.n_ubatch or 512, settings.n_ctx))
+    return replace(choice, settings=cut)
+
+
+def _origins(asked: Settings, start: Settings, settings: Settings) -> dict[str, Origin]:
+    origins: dict[str, Origin] = {}
+    for field in fields(Settings):
+        name = field.name
+        if getattr(asked, name) is not None:
+            origins[name] = "asked"
+        elif getattr(settings, name) != getattr(start, name) or (name in CHOOSABLE and getattr(start, name) is None):
+            origins[name] = "chosen"
+        else:
+            origins[name] = "engine default"
+    return origins
+
+
+def _notes(settings: Settings, model: Model) -> tuple[Advice, ...]:
+    note = train_ctx_note(settings, model)
+    if note is None:
+        return ()
+    return (Advice(f"The context is longer than the training: {note}.", ("answers degrade beyond it",),
+                   f"Use at most --ctx {model.train_ctx} per sequence, or RoPE scaling."),)  # fmt: skip
+
+
+def _host_advice(judge: Judge, settings: Settings, host: Host) -> tuple[Advice, ...]:
+    if judge.host_fits(settings) or isinstance(host.available_bytes, Unknown):
+        return ()
+    used = judge.placement(settings).host.used_bytes
+    needs = format_bytes(used) if isinstance(used, int) else "more"
+    return (Advice(f"System memory is too small: the host's part needs {needs}, {format_bytes(host.available_bytes)} is free.",
+                   ("weights that stay on the CPU are read from there for every token",),
+                   "Use a smaller quantisation, or a machine with more memory."),)  # fmt: skip
