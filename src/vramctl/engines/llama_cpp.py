@@ -100,9 +100,13 @@ class DryRun:
         self._count = 0
 
     def __enter__(self) -> DryRun:
+        self._start()
+        return self
+
+    def _start(self) -> None:
         if not self.build.libraries:
             self.ready = Unknown(f"{self.build.name} has no library to ask")
-            return self
+            return
         command = [sys.executable, "-m", "vramctl.engines.dry_run", *self.build.libraries]
         command += ["--max-devices", str(self._max_devices)]
         if self.build.backends_from:
@@ -120,54 +124,50 @@ class DryRun:
             self.ready = found
         else:
             self.ready = Unknown(f"{self.build.name}: {found.get('error')}")
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        process = self._process
-        if process is None:
-            return
-        if process.stdin:
+        if self._process and self._process.stdin:
             with contextlib.suppress(OSError):  # it may be gone already
-                process.stdin.close()
-        try:
-            process.wait(timeout=2 if kind is None else 0.1)
-        except subprocess.TimeoutExpired:
-            self._kill()
-        if process.stdout:
-            process.stdout.close()
-        self._process = None
+                self._process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=2 if kind is None else 0.1)
+        self._end()
 
     def ask(self, path: str, settings: Settings, devices: tuple[Device, ...]) -> Answer | Unknown:
         """The placement of one model file; Unknown with the engine's own words where it refuses, crashes or hangs."""
+        cards = [{"total": d.total_bytes, "free": d.free_bytes, "cc": cc_number(d) or ASSUMED_CC} for d in devices]
+        started = time.perf_counter()
+        found = self.send(
+            {
+                "model": path,
+                "devices": cards,
+                "model_params": model_params(settings, devices),
+                "context_params": context_params(settings),
+            }
+        )
+        if isinstance(found, Unknown):
+            return found
+        if not found.get("ok"):
+            return Unknown(str(found.get("error")))
+        return _read(found, devices, settings, time.perf_counter() - started)
+
+    def send(self, job: dict[str, Any]) -> dict[str, Any] | Unknown:
+        """The child's own answer to one job (`dry_run/session.py`); a child that crashed before is started anew."""
+        if self._process is None and not isinstance(self.ready, Unknown):
+            self._start()
         if isinstance(self.ready, Unknown):
             return self.ready
         if self._process is None or self._process.stdin is None:
             return Unknown("the dry run has ended")
         self._count += 1
-        job = {
-            "id": self._count,
-            "model": path,
-            "devices": [
-                {"total": d.total_bytes, "free": d.free_bytes, "cc": cc_number(d) or ASSUMED_CC} for d in devices
-            ],
-            "model_params": model_params(settings, devices),
-            "context_params": context_params(settings),
-        }
-        started = time.perf_counter()
         try:
-            self._process.stdin.write(json.dumps(job).encode() + b"\n")
+            self._process.stdin.write(json.dumps({"id": self._count, **job}).encode() + b"\n")
             self._process.stdin.flush()
         except OSError:
             return self._crashed()
-        found = self._answer(ASK_SECONDS)
-        if isinstance(found, Unknown):
-            self.ready = found
-            return found
-        if not found.get("ok"):
-            return Unknown(str(found.get("error")))
-        return _read(found, devices, settings, time.perf_counter() - started)
+        return self._answer(ASK_SECONDS)
 
     def _answer(self, seconds: float) -> dict[str, Any] | Unknown:
         process = self._process
@@ -179,7 +179,7 @@ class DryRun:
             while b"\n" not in self._buffer:
                 left = deadline - time.monotonic()
                 if left <= 0 or not waiting.select(left):
-                    self._kill()
+                    self._end()
                     return Unknown(f"{self.build.name} gave no answer within {seconds:.0f} s and was stopped")
                 chunk = os.read(process.stdout.fileno(), 1 << 16)
                 if not chunk:
@@ -190,17 +190,30 @@ class DryRun:
         return found
 
     def _crashed(self) -> Unknown:
-        code = self._process.wait(timeout=5) if self._process else 0
+        code = 0
+        if self._process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(timeout=5)
+        self._end()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return Unknown(f"{self.build.name} ended while it was asked ({how})")
 
-    def _kill(self) -> None:
-        if self._process and self._process.poll() is None:
-            if sys.platform != "win32":
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
-            self._process.wait(timeout=5)
+    def _end(self) -> None:
+        """Kills what is left of the child and forgets it."""
+        process, self._process, self._buffer = self._process, None, b""
+        if process is None:
+            return
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                if sys.platform != "win32":
+                    os.killpg(process.pid, signal.SIGKILL)
+                else:
+                    process.kill()
+            process.wait(timeout=5)
+        for stream in (process.stdin, process.stdout):
+            if stream:
+                with contextlib.suppress(OSError):
+                    stream.close()
 
 
 def _environment() -> dict[str, str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -104,7 +105,10 @@ def choose(model: Model, start: Settings, open_fields: frozenset[str], judge: Ju
     for step in (_smaller_ubatch, _experts_to_host, _layers_to_host):
         found = step(model, fixed, open_fields, judge, devices)
         if found is not None:
-            return Choice(found, True, best_ctx)
+            found = _longer(model, found, open_fields, judge, devices)
+            whole = (found.n_gpu_layers, found.n_cpu_moe or 0) == (layers, 0)
+            most = _largest_ctx(model, found, judge, devices=devices) if whole else best_ctx
+            return Choice(found, True, most)
     return Choice(_least(fixed, open_fields), False, best_ctx)
 
 
@@ -114,6 +118,10 @@ def _least(settings: Settings, open_fields: frozenset[str]) -> Settings:
 
 def _largest_ctx(model: Model, settings: Settings, judge: Judge, *, devices: int) -> int:
     """The largest n_ctx up to the training context (or what was asked, if longer) that fits, 0 where none does."""
+    if settings.n_gpu_layers == model.layers + 1 and not settings.n_cpu_moe and not settings.tensor_overrides:
+        inside = sum(tensor.data_bytes for tensor in model.tensors if not tensor.name.startswith("token_embd"))
+        if devices and inside > sum(judge.budgets):
+            return 0
     step = CTX_STEP * (1 if settings.kv_unified else settings.n_parallel or 1)
     most = max(train_ctx(model) * (1 if settings.kv_unified else settings.n_parallel or 1), settings.n_ctx or 0)
     most = max(most // step, 1) * step
@@ -175,10 +183,8 @@ def _experts_to_host(
     def tried(count: int) -> Settings:
         return _split(replace(settings, n_cpu_moe=count), judge, devices)
 
-    if not judge.fits(tried(model.layers)):
-        return None
-    count = _smallest(0, model.layers, lambda n: judge.fits(tried(n)))
-    return tried(count)
+    count = _smallest(model.layers, lambda n: _worst(judge, tried(n)))
+    return None if count is None else tried(count)
 
 
 def _layers_to_host(
@@ -193,17 +199,41 @@ def _layers_to_host(
     def tried(count: int) -> Settings:
         return _split(replace(base, n_gpu_layers=count), judge, devices)
 
-    if not judge.fits(tried(0)):
+    host_layers = _smallest(model.layers + 1, lambda n: _worst(judge, tried(model.layers + 1 - n)))
+    return None if host_layers is None else tried(model.layers + 1 - host_layers)
+
+
+def _worst(judge: Judge, settings: Settings) -> int:
+    """Bytes over the tightest budget; the host's counts as far too much, so that bisection takes over."""
+    return max(judge.excess(settings), default=-1) if judge.host_fits(settings) else 1 << 50
+
+
+def _smallest(most: int, excess: Callable[[int], int]) -> int | None:
+    """The smallest count in 0..most with excess <= 0, None where `most` itself has some; about linear in the count.
+
+    A secant guess is followed by its neighbour, so that a linear excess takes four questions; bisection bounds the rest.
+    """
+    over_high = excess(most)
+    if over_high > 0:
         return None
-    host_layers = _smallest(0, model.layers + 1, lambda n: judge.fits(tried(model.layers + 1 - n)))
-    return tried(model.layers + 1 - host_layers)
-
-
-def _smallest(low: int, high: int, good: Callable[[int], bool]) -> int:
-    """The smallest count in (low, high] that is good, where `high` is; bisection."""
+    low, high = 0, most
+    over_low = excess(0)
+    if over_low <= 0:
+        return 0
+    secant = True
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if good(middle) else (middle, high)
+        share = over_low / (over_low - over_high) if secant and over_low < 1 << 49 else 0.5
+        guess = min(max(low + math.ceil((high - low) * share), low + 1), high - 1)
+        over = excess(guess)
+        if over > 0:
+            secant, low, over_low = low != guess - 1, guess, over
+        else:
+            high, over_high = guess, over
+            if high - low > 1 and (below := excess(high - 1)) > 0:
+                return high
+            secant = high - low <= 1 or not secant
+            if high - low > 1:
+                high, over_high = high - 1, below
     return high
 
 
