@@ -27,6 +27,10 @@ def doubts(
     found = []
     if engine not in ENGINES:
         found.append(f"{engine} itself was not compared with a real GPU (compared: {', '.join(ENGINES)})")
+    if settings.program == "llama-cpp-python" and not engine.startswith("llama-cpp-python"):
+        found.append(f"{engine} was asked, but Llama() runs its own build: give its interpreter with --engine-path")
+    if settings.program == "ollama" and "ollama" not in engine:
+        found.append(f"{engine} was asked, but Ollama runs its own build: give its libraries with --engine-path")
     if model.architecture not in ARCHITECTURES:
         found.append(f"architecture {model.architecture} was not compared with a real GPU")
     if len(devices) > MOST_DEVICES:
@@ -35,6 +39,8 @@ def doubts(
         found.append(
             "this build's scheduler could not be redirected: on several GPUs its measuring call differs from a load"
         )
+    if not devices:
+        found.append("a load without a GPU was not compared: a CPU build may repack weights into a second layout")
     found += _device_doubts(devices)
     for kind in (settings.type_k, settings.type_v):
         if kind is not None and kind not in KV_TYPES:

@@ -68,18 +68,26 @@ def normalised(asked: Settings, model: Model) -> Settings:
 
 def plan_from(
     request: Request, model: Model, asked: Settings, start: Settings, devices: tuple[Device, ...], host: Host,
-    witnesses: Witnesses,
+    witnesses: Witnesses, budgets: tuple[int, ...] | None = None,
 ) -> Plan:  # fmt: skip
-    """The plan from a program's defaults `start`: chooses what was left open, with whichever witness can speak."""
+    """The plan from a program's defaults `start`: chooses what was left open, with whichever witness can speak.
+
+    `budgets` are bytes per device where the program itself decides how much it leaves free.
+    """
+    budgets = budgets or tuple(budget_bytes(device, request.utilization) for device in devices)
     witness = witnesses.choose(model, devices, request.witness, request.engine_path)
     try:
-        return _plan(request, model, asked, start, devices, host, witness, _extras(request, devices, witnesses))
+        return _plan(
+            request, model, asked, start, devices, host, witness, _extras(request, devices, witnesses), budgets
+        )
     except CannotMeasure as no:
         if not isinstance(witness, DryRunWitness):
             raise _could_not(no.reason, witness) from no
         fallback = witnesses.fall_back(model, devices, request.witness, no.reason)
     try:
-        return _plan(request, model, asked, start, devices, host, fallback, _extras(request, devices, witnesses))
+        return _plan(
+            request, model, asked, start, devices, host, fallback, _extras(request, devices, witnesses), budgets
+        )
     except CannotMeasure as no:
         raise _could_not(no.reason, fallback) from no
 
@@ -152,9 +160,8 @@ def _projector(size: int, devices: tuple[Device, ...]) -> Placement:
 
 def _plan(
     request: Request, model: Model, asked: Settings, start: Settings, devices: tuple[Device, ...], host: Host,
-    witness: Asked, extras: Extras,
+    witness: Asked, extras: Extras, budgets: tuple[int, ...],
 ) -> Plan:  # fmt: skip
-    budgets = tuple(budget_bytes(device, request.utilization) for device in devices)
     judge = Judge(_measure(model, devices, witness, extras), budgets, host.available_bytes)
     open_fields = _open(asked, start)
     choice = choose(model, start, open_fields, judge, devices=len(devices))

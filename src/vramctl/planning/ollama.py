@@ -7,13 +7,14 @@ from dataclasses import fields, replace
 from vramctl.errors import BadInput, CouldNotTell
 from vramctl.plan.conflicts import check_settings
 from vramctl.plan.ollama import default_num_ctx, ollama_estimate, parse_version
-from vramctl.plan.ollama_server import ollama_server_settings
-from vramctl.plan.overhead import budget_bytes
+from vramctl.plan.ollama_server import fit_target_bytes, ollama_server_settings
+from vramctl.plan.overhead import POOL_DENSE, budget_bytes
 from vramctl.plan.programs import llama_server, overlay
 from vramctl.planning.llama_cpp import normalised, plan_from
 from vramctl.planning.request import Request
 from vramctl.planning.witnesses import Witnesses
 from vramctl.records import Device, Host, Model, Origin, Plan, Settings, Unknown, Witness
+from vramctl.units import format_bytes
 
 NEWEST = "0.33.0"
 _OVERHEAD = "Ollama's own constant: 457 MiB a GPU (llm/memory.go, ml/device.go)"
@@ -50,8 +51,14 @@ def _newer(
         )
     defaults = llama_server(Settings(n_parallel=own.n_parallel))
     start = replace(overlay(defaults, own), engine="llama.cpp", program="ollama")
-    plan = plan_from(request, model, asked, start, devices, host, witnesses)
-    because = (f"Ollama {version} starts llama-server with these settings (llm/llama_server.go)", *plan.witness.because)
+    target = fit_target_bytes(devices, version, 0, n_gpu_layers=asked.n_gpu_layers, layers=model.layers)
+    budgets = tuple(max(0, device.free_bytes - target + POOL_DENSE) for device in devices)
+    plan = plan_from(request, model, asked, start, devices, host, witnesses, budgets)
+    because = (
+        f"Ollama {version} starts llama-server with these settings (llm/llama_server.go)",
+        f"and lets its --fit leave {format_bytes(target)} of each device free",
+        *plan.witness.because,
+    )
     return replace(plan, witness=replace(plan.witness, because=because))
 
 
