@@ -135,9 +135,10 @@ def test_several_requests_share_one_engine_and_keep_their_order() -> None:
     assert sum("asking" in line for line in told) == 1
 
 
-def test_a_formula_speaks_where_it_is_asked_for_and_is_not_exact() -> None:
+def test_a_formula_speaks_where_it_is_asked_for_and_is_exact_only_of_what_was_compared() -> None:
     found = plan(EIGHT, "RTX 3060", witness="formula", n_ctx=8192)
-    assert (found.witness.kind, found.witness.exact) == ("formula", False)
+    assert (found.witness.kind, found.witness.exact) == ("formula", True)
+    assert not plan(EIGHT, "12GiB", witness="formula", n_ctx=8192).witness.exact
     assert used(found, "kv_bytes") == 1024 * MIB
 
 

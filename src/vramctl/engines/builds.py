@@ -27,13 +27,23 @@ for package, name in (("xllamacpp", "xllamacpp"), ("llama_cpp", "llama-cpp-pytho
         found[package] = [spec.origin, version]
 print(json.dumps(found))
 """
+_LIBRARY = re.compile(r"\.(so(\.[\d.]+)?|dylib|dll|pyd)$")
+_PLAIN = frozenset(("bin", "lib", "lib64", "build", "release", "Release", "llama_cpp"))
+_NO_VERSION = Unknown("libraries state none")
+_OLD_OLLAMA = (
+    "this Ollama has ggml's libraries but no libllama: before 0.30 it ran llama.cpp inside its own program, which cannot be"
+    " asked"
+)
 _NOT_FOUND = Unknown(
     "no llama.cpp is installed here that can be asked (pip install 'vramctl[engine]' brings one, without compiling)"
 )
 
 
 def look_build(path: str | None = None) -> Build | Unknown:
-    """The build at `path`, or the best one of this environment; Unknown where there is none, BadInput for a wrong path."""
+    """The build at `path`, or the best one of this environment.
+
+    Unknown where there is none, or an engine that cannot be asked; BadInput for a path that is no engine at all.
+    """
     if path is None:
         return _here()
     place = Path(path).expanduser()
@@ -47,13 +57,16 @@ def look_build(path: str | None = None) -> Build | Unknown:
                 fix="Give a Python interpreter, a folder with libllama, or a llama.cpp program.",
             )
         place = Path(found)
-    build = _folder(place) if place.is_dir() else _program(place)
+    place = place.absolute()
+    build = _folder(place) if place.is_dir() else _file(place)
+    if build is None and _is_old_ollama(place):
+        return Unknown(_OLD_OLLAMA)
     if build is None:
         raise BadInput(
             "engine-not-known",
             f"{path} holds no llama.cpp build.",
             because=("looked for libllama, llama-fit-params, xllamacpp and llama-cpp-python there",),
-            fix="Give a Python interpreter that has llama-cpp-python or xllamacpp, a folder with libllama, or a llama.cpp program.",
+            fix="Give a Python interpreter with xllamacpp or llama-cpp-python, a folder with libllama, or a llama.cpp program.",
         )
     return build
 
@@ -69,7 +82,7 @@ def _here() -> Build | Unknown:
             build = _package(package, Path(spec.origin), version, path=sys.executable)
             if build is not None:
                 return build
-    for program in ("llama-server", "llama-cli", "llama-fit-params"):
+    for program in ("llama-server", "llama-cli", "llama-fit-params", "ollama"):
         where = shutil.which(program)
         build = _program(Path(where)) if where else None
         if build is not None:
@@ -98,16 +111,45 @@ def _dynamic(folder: Path) -> str | None:
 
 
 def _folder(folder: Path) -> Build | None:
+    name = f"llama.cpp in {_telling(folder)}"
     for place in (folder, folder / "lib", folder / "bin", folder / "build" / "bin", folder / "lib" / "ollama"):
         if place.is_dir() and (files := find_files(place)):
             fit = _beside(place, "llama-fit-params")
             dynamic = _dynamic(place)
             kept = tuple(f for f in files if dynamic is None or "ggml-cpu" not in Path(f).name)
-            return Build(
-                f"llama.cpp in {folder.name}", kept, dynamic, fit, str(folder), Unknown("libraries state none")
-            )
+            return Build(name, kept, dynamic, fit, str(folder), _NO_VERSION)
+    single = sorted(folder.glob("xllamacpp*.so"))
+    if single:
+        return Build(name, (str(single[0]),), None, None, str(folder), _NO_VERSION)
+    for interpreter in (folder / "bin" / "python", folder / "Scripts" / "python.exe"):
+        if interpreter.exists() and (found := _python(interpreter)):
+            return found
     fit = _beside(folder, "llama-fit-params")
-    return Build(f"llama.cpp in {folder.name}", (), None, fit, str(folder), Unknown("not asked")) if fit else None
+    return Build(name, (), None, fit, str(folder), Unknown("not asked")) if fit else None
+
+
+def _telling(folder: Path) -> str:
+    """The last part of a path that tells builds apart: `llama-b11434` of /opt/llama-b11434/build/bin."""
+    return next((part for part in reversed(folder.parts) if part not in _PLAIN), folder.name)
+
+
+def _is_old_ollama(place: Path) -> bool:
+    real = place.resolve()
+    folders = [real, real / "lib" / "ollama"]
+    if place.name.startswith("ollama") and not place.is_dir():
+        folders += [real.parent, real.parent.parent / "lib" / "ollama"]
+    return any((folder / f"libggml-base.{kind}").exists() for folder in folders for kind in ("so", "dylib"))
+
+
+def _file(file: Path) -> Build | None:
+    """The build that a program or a library belongs to; a library that holds all is a build of its own."""
+    if not _LIBRARY.search(file.name):
+        return _program(file)
+    if find_files(file.parent):
+        return _folder(file.parent)
+    if "llama" not in file.name:
+        return None
+    return Build(f"llama.cpp in {_telling(file)}", (str(file),), None, None, str(file), _NO_VERSION)
 
 
 def _beside(folder: Path, name: str) -> str | None:
@@ -121,7 +163,10 @@ def _program(program: Path) -> Build | None:
     if re.match(r"^(python|pypy)[\d.]*(\.exe)?$", program.name):
         return _python(program)
     real = program.resolve()
-    for place in (real.parent, real.parent.parent / "lib", real.parent.parent / "lib" / "ollama"):
+    prefix = real.parent.parent
+    near = [real.parent, prefix / "lib", prefix / "lib64", *sorted((prefix / "lib").glob("*-linux-gnu")),
+            prefix / "lib" / "ollama"]  # fmt: skip
+    for place in near:
         if place.is_dir() and (found := _folder(place)):
             return Build(f"llama.cpp of {program.name}", found.libraries, found.backends_from, found.fit_params,
                          str(program), found.version)  # fmt: skip

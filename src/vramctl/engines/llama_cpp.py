@@ -9,16 +9,18 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from vramctl.formats.ggml_types import BY_NAME
 from vramctl.records import Build, Device, DeviceUse, HostUse, Placement, Settings, Unknown
 
 START_SECONDS, ASK_SECONDS = 30.0, 60.0
+MAX_CRASHES = 3  # after so many, a child is not started again
 FLASH = {"on": 1, "off": 0, "auto": -1}
 SPLIT = {"none": 0, "layer": 1, "row": 2}
 ASSUMED_CC = 860  # where the card's compute capability is not known
@@ -89,15 +91,27 @@ def cc_number(device: Device) -> int | None:
 
 
 class DryRun:
-    """A child process with one build loaded. Use as a context manager; `ready` is Unknown where it could not start."""
+    """A child process with one build loaded. Use as a context manager; `ready` is Unknown where it could not start.
 
-    def __init__(self, build: Build, *, max_devices: int) -> None:
+    A question that ends the child, or outlasts `ask_seconds`, is answered with Unknown; the next one gets a new child.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        *,
+        max_devices: int,
+        start_seconds: float = START_SECONDS,
+        ask_seconds: float = ASK_SECONDS,
+    ) -> None:
         self.build = build
         self.ready: dict[str, Any] | Unknown = Unknown("not started")
         self._max_devices = max_devices
+        self._start_seconds, self._ask_seconds = start_seconds, ask_seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._stderr: IO[bytes] | None = None  # where an assertion leaves its text
         self._buffer = b""
-        self._count = 0
+        self._count = self._crashes = 0
 
     def __enter__(self) -> DryRun:
         self._start()
@@ -111,15 +125,16 @@ class DryRun:
         command += ["--max-devices", str(self._max_devices)]
         if self.build.backends_from:
             command += ["--backends-from", self.build.backends_from]
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._stderr,
             env=_environment(),
             start_new_session=sys.platform != "win32",
         )
-        found = self._answer(START_SECONDS)
+        found = self._answer(self._start_seconds)
         if isinstance(found, Unknown) or found.get("ready"):
             self.ready = found
         else:
@@ -167,7 +182,7 @@ class DryRun:
             self._process.stdin.flush()
         except OSError:
             return self._crashed()
-        return self._answer(ASK_SECONDS)
+        return self._answer(self._ask_seconds)
 
     def _answer(self, seconds: float) -> dict[str, Any] | Unknown:
         process = self._process
@@ -180,7 +195,7 @@ class DryRun:
                 left = deadline - time.monotonic()
                 if left <= 0 or not waiting.select(left):
                     self._end()
-                    return Unknown(f"{self.build.name} gave no answer within {seconds:.0f} s and was stopped")
+                    return self._counted(f"{self.build.name} gave no answer within {seconds:g} s and was stopped")
                 chunk = os.read(process.stdout.fileno(), 1 << 16)
                 if not chunk:
                     return self._crashed()
@@ -194,9 +209,26 @@ class DryRun:
         if self._process:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(timeout=5)
+        words = self._last_words()
         self._end()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return Unknown(f"{self.build.name} ended while it was asked ({how})")
+        return self._counted(f"{self.build.name} ended while it was asked ({how}){words}")
+
+    def _counted(self, reason: str) -> Unknown:
+        self._crashes += 1
+        if self._crashes >= MAX_CRASHES:
+            self.ready = Unknown(reason)
+        return Unknown(reason)
+
+    def _last_words(self) -> str:
+        """`: ` and the failed assertion, or the last line, that the child wrote on stderr; empty where there is none."""
+        if self._stderr is None:
+            return ""
+        self._stderr.seek(0)
+        lines = self._stderr.read(1 << 16).decode("utf-8", "replace").split("\n")
+        lines = [line.strip() for line in lines if line.strip()]
+        said = [line for line in lines if "GGML_ASSERT" in line or "what():" in line or "Error" in line]
+        return "".join(f": {line[:300]}" for line in (said or lines)[-1:])
 
     def _end(self) -> None:
         """Kills what is left of the child and forgets it."""
@@ -210,7 +242,7 @@ class DryRun:
                 else:
                     process.kill()
             process.wait(timeout=5)
-        for stream in (process.stdin, process.stdout):
+        for stream in (process.stdin, process.stdout, self._stderr):
             if stream:
                 with contextlib.suppress(OSError):
                     stream.close()
@@ -220,7 +252,8 @@ def _environment() -> dict[str, str]:
     """This process's environment, without what would turn a dry run into something else."""
     drop = ("LLAMA_ARG_", "GGML_", "LD_PRELOAD")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(drop)}
-    return kept | {"OMP_WAIT_POLICY": "passive", "CUDA_VISIBLE_DEVICES": ""}
+    # GGML_NO_BACKTRACE: a failed assertion must end the child, not start a debugger on it.
+    return kept | {"OMP_WAIT_POLICY": "passive", "CUDA_VISIBLE_DEVICES": "", "GGML_NO_BACKTRACE": "1"}
 
 
 def _read(found: dict[str, Any], devices: tuple[Device, ...], settings: Settings, seconds: float) -> Answer:

@@ -14,7 +14,7 @@ from vramctl.engines.llama_cpp import DryRun
 from vramctl.engines.stand_in import stand_in
 from vramctl.errors import CouldNotTell
 from vramctl.plan import compared
-from vramctl.plan.formula import formula_placement
+from vramctl.plan.formula import FormulaBuild, formula_placement
 from vramctl.records import Build, Device, DeviceUse, Model, Placement, Settings, Unknown, Witness
 
 Say = Callable[[str], None]
@@ -83,7 +83,7 @@ class FormulaWitness:
 
     def place(self, settings: Settings) -> Placement | Unknown:
         """Where the formulas put the bytes; Unknown where one part is."""
-        found = formula_placement(self.model, settings, self.devices).placement
+        found = formula_placement(self.model, settings, self.devices, build=_formula_build(settings)).placement
         for use in found.devices:
             for part in (use.weights_bytes, use.kv_bytes, use.compute_bytes):
                 if isinstance(part, Unknown):
@@ -95,9 +95,17 @@ class FormulaWitness:
         return _flash_default(settings)
 
     def witness(self, settings: Settings) -> Witness:
-        """Never exact: compute buffers are within about 1 %."""
-        found = formula_placement(self.model, settings, self.devices)
-        return Witness("formula", "vramctl's formulas for llama.cpp", False, (*self.why, *found.because))
+        """Exact where the formula was equal to a real GPU's figures: its rules are those of the two builds compared."""
+        build = _formula_build(settings)
+        engine = compared.ENGINES[build == "0c1e57098"]
+        found = formula_placement(self.model, settings, self.devices, build=build)
+        doubts = compared.doubts(self.model, settings, self.devices, engine, real_reserve=True)
+        return Witness("formula", f"llama.cpp {build}", found.exact and not doubts, (*self.why, *doubts, *found.because))
+
+
+def _formula_build(settings: Settings) -> FormulaBuild:
+    """The llama.cpp whose rules are followed: that of the newest llama-cpp-python for `Llama()`, else xllamacpp's."""
+    return "0c1e57098" if settings.program == "llama-cpp-python" else "b11549"
 
 
 class Witnesses:

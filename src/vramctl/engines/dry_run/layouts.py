@@ -1,8 +1,9 @@
 """Memory layouts of ggml's and llama.cpp's private and by-value structs, chosen by version and checked.
 
-Interface tables (ggml/src/ggml-backend-impl.h) were read at ggml 0.9.5 to 0.26.0; the by-value parameter structs
-(include/llama.h) changed too often for a table, so they are *found*: the bytes that `llama_*_default_params()`
-returns are searched for the documented defaults, and anything unexpected is an error instead of a guess.
+Interface tables (ggml/src/ggml-backend-impl.h) were read at ggml 0.9.5 to 0.26.0 and are chosen by what the build's own
+objects show (proofs.py); the by-value parameter structs (include/llama.h) changed too often for a table, so they are
+*found*: the bytes that `llama_*_default_params()` returns are searched for the documented defaults, and anything
+unexpected is an error instead of a guess.  What was found is then tried (self_test.py).
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Interfaces:
     """The function tables of one range of ggml versions.
 
     `optimizes`: graph_optimize takes the alloc-dependency callback. `groups_experts`: ggml-cuda moves shared experts.
+    `copies_kv`: flash attention's f16 copies of a quantised cache are in the compute buffer, not in CUDA's pool.
     """
 
     api: int
@@ -73,7 +75,24 @@ class Interfaces:
     buffer: type[C.Structure]
     backend: type[C.Structure]
     optimizes: bool
-    groups_experts: bool = False
+    groups_experts: bool
+    copies_kv: bool
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a loaded build's own objects show of its private structs, counted in pointers (see proofs.py).
+
+    `api` is the CPU backend's API version; `buffer` and `backend` are how many functions their interfaces have;
+    `device` likewise; `buft_nulls` is which of the first eight pointers of the CPU's buffer type are set (`xxx..x..`).
+    """
+
+    api: int
+    buffer: int
+    backend: int
+    device: int
+    buft: str
+    tensor_bytes: int
 
 
 _BUFT_2 = _pointers("Buft2", "name alloc align max_size alloc_size is_host device context")
@@ -92,19 +111,57 @@ _BACKEND_2D = _pointers(
 )
 
 
-def interfaces(ggml_version: str) -> Interfaces:
-    """The interface tables of a ggml version such as `0.26.0`; LayoutUnknown outside 0.9.5 to 0.26.x."""
+# (API version, functions of a buffer, of a backend) to the tables; the versions are those whose headers were read.
+_TABLES = {
+    (2, 9, 14): (_BUFT_2, _BUFFER_1D, _BACKEND_1D),  # ggml 0.9.5 to 0.9.11
+    (2, 11, 16): (_BUFT_2, _BUFFER_2D, _BACKEND_2D),  # ggml 0.10.0 to 0.25.3
+    (3, 11, 16): (_BUFT_3, _BUFFER_2D, _BACKEND_2D),  # ggml 0.26.0
+}
+_BUFT_SHAPES = {2: "xxx..x..", 3: "xx.x...x"}
+_DEVICE_FUNCTIONS, _TENSOR_BYTES = 15, 336
+OLDEST, NEWEST = (0, 9, 5), (0, 26)
+
+
+def interfaces(ggml_version: str, facts: Facts) -> Interfaces:
+    """The interface tables of a build, proved by its own objects; what they cannot show is chosen by version.
+
+    A ggml newer than 0.26 is taken as 0.26 as long as every fact is the same. LayoutUnknown where one is not.
+    """
+    version = _version(ggml_version)
+    if version < OLDEST:
+        raise LayoutUnknown(f"ggml {ggml_version} is older than 0.9.5, the oldest whose layouts were read")
+    tables = _TABLES.get((facts.api, facts.buffer, facts.backend))
+    if tables is None:
+        raise LayoutUnknown(
+            f"ggml {ggml_version} (backend API {facts.api}) has {facts.buffer} buffer and {facts.backend} backend"
+            " functions, which is no layout that was read (ggml 0.9.5 to 0.26.x)"
+        )
+    if facts.buft != _BUFT_SHAPES[facts.api]:
+        raise LayoutUnknown(f"ggml {ggml_version}: a buffer type is laid out as {facts.buft}, which was never read")
+    if facts.device != _DEVICE_FUNCTIONS:
+        raise LayoutUnknown(f"ggml {ggml_version}: a device has {facts.device} functions, not {_DEVICE_FUNCTIONS}")
+    if facts.tensor_bytes != _TENSOR_BYTES:
+        raise LayoutUnknown(f"ggml {ggml_version}: a tensor takes {facts.tensor_bytes} bytes, not {_TENSOR_BYTES}")
+    return Interfaces(
+        facts.api,
+        *tables,
+        optimizes=version >= (0, 22),
+        groups_experts=version >= (0, 26),
+        copies_kv=version >= (0, 14),
+    )
+
+
+def was_read(ggml_version: str) -> bool:
+    """Whether this ggml's headers and CUDA rules were read, not only found to be laid out like one that was."""
+    version = _version(ggml_version)
+    return version >= OLDEST and version[:2] <= NEWEST
+
+
+def _version(text: str) -> tuple[int, ...]:
     try:
-        version = tuple(int(part) for part in ggml_version.split("-")[0].split(".")[:3])
+        return tuple(int(part) for part in text.split("-")[0].split("+")[0].split(".")[:3])
     except ValueError as error:
-        raise LayoutUnknown(f"ggml calls its version {ggml_version!r}") from error
-    if version < (0, 9, 5) or version >= (0, 27):
-        raise LayoutUnknown(f"ggml {ggml_version} is outside 0.9.5 to 0.26.x, whose layouts were read")
-    if version < (0, 10):
-        return Interfaces(2, _BUFT_2, _BUFFER_1D, _BACKEND_1D, optimizes=False)
-    if version < (0, 26):
-        return Interfaces(2, _BUFT_2, _BUFFER_2D, _BACKEND_2D, optimizes=version >= (0, 22))
-    return Interfaces(3, _BUFT_3, _BUFFER_2D, _BACKEND_2D, optimizes=True, groups_experts=True)
+        raise LayoutUnknown(f"ggml calls its version {text!r}") from error
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,16 @@ import os
 import re
 from pathlib import Path
 
-from vramctl.engines.dry_run import layouts
+from vramctl.engines.dry_run import layouts, proofs
 
 P = C.c_void_p
-BREAKDOWN = "_Z26llama_get_memory_breakdownPK13llama_context"
+# llama_get_memory_breakdown(const llama_context *), and before April 2026 llama_context::memory_breakdown() const: both
+# return a std::map through a hidden pointer and take the context next.
+BREAKDOWNS = ("_Z26llama_get_memory_breakdownPK13llama_context", "_ZNK13llama_context16memory_breakdownEv")
 
 
 class Library:
-    """The functions of one loaded build. `llama` and `base` may be the same file."""
+    """The functions of one loaded build; `prove` before using `tables`. The functions may all be in one file."""
 
     def __init__(self, files: list[str]) -> None:
         handles = [C.CDLL(file, mode=os.RTLD_NOW | os.RTLD_GLOBAL) for file in files]
@@ -23,10 +25,34 @@ class Library:
         self.llama_file = next(
             (f for f, h in zip(files, handles, strict=False) if _has(h, "llama_backend_init")), files[-1]
         )
-        f = self.function
-        self.ggml_version = (f("ggml_version", C.c_char_p)() or b"").decode()
-        self.tables = layouts.interfaces(self.ggml_version)
+        self._refuse()
+        self.ggml_version = (self.function("ggml_version", C.c_char_p)() or b"").decode()
+        self.tables: layouts.Interfaces
         self._declare()
+
+    def _refuse(self) -> None:
+        """LayoutUnknown where a missing symbol says in advance that no dry run is possible."""
+        if not self.has("llama_backend_init") or not self.has("ggml_backend_dev_count"):
+            names = ", ".join(Path(file).name for file in self.files)
+            raise layouts.LayoutUnknown(f"{names} is no llama.cpp library, or one from before 2025")
+        if not self.has("ggml_backend_sched_reserve_size"):
+            raise layouts.LayoutUnknown(
+                "this llama.cpp is older than December 2025: it has no no_alloc mode, so it cannot plan without allocating"
+            )
+        if not any(self.has(name) for name in BREAKDOWNS):
+            raise layouts.LayoutUnknown("this build does not export llama_get_memory_breakdown, which says the sizes")
+
+    def prove(self) -> None:
+        """Chooses the interface tables by what the build's own objects show; call once its CPU backend is there."""
+        self.tables = layouts.interfaces(self.ggml_version, proofs.look(self.function))
+        self.buffer_init = self.function(
+            "ggml_backend_buffer_init", P, P, self.tables.buffer, P, C.c_size_t
+        )  # the table goes by value
+
+    def breakdown(self) -> C._NamedFuncPointer:
+        """The function that fills a std::map with bytes per buffer type: (map's address, context)."""
+        name = next(name for name in BREAKDOWNS if self.has(name))
+        return self.function(name, P, P, P)
 
     def function(self, name: str, restype: object = None, *argtypes: object) -> C._NamedFuncPointer:
         """One exported function with its types; LayoutUnknown where the build does not export it."""
@@ -60,7 +86,6 @@ class Library:
         self.sched_size = f("ggml_backend_sched_get_buffer_size", C.c_size_t, P, P)
         self.cpu_buft = f("ggml_backend_cpu_buffer_type", P)
         self.buft_alloc = f("ggml_backend_buft_alloc_buffer", P, P, C.c_size_t)
-        self.buffer_init = self._buffer_init()
         self._op_name = f("ggml_op_name", C.c_char_p, C.c_int)
         self._op_names: dict[int, str] = {}
 
@@ -70,9 +95,6 @@ class Library:
         if name is None:
             name = self._op_names[number] = self._op_name(number).decode()
         return name
-
-    def _buffer_init(self) -> C._NamedFuncPointer:
-        return self.function("ggml_backend_buffer_init", P, P, self.tables.buffer, P, C.c_size_t)  # by value
 
     def default_params(self) -> tuple[bytearray, layouts.Offsets, bytearray, layouts.Offsets]:
         """The bytes and layouts of llama_model_params and llama_context_params as this build fills them."""

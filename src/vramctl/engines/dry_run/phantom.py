@@ -81,7 +81,7 @@ class Phantoms:
 
         buft.name = self._name(b"CUDA_Host")
         buft.alloc = self._callback(P, [P, S], alloc)
-        buft.align = self._callback(S, [P], lambda _: 64)
+        buft.align = self._callback(S, [P], lambda _: 32)  # TENSOR_ALIGNMENT, ggml-impl.h
         buft.is_host = self._callback(C.c_bool, [P], lambda _: True)
 
     def _add(self, index: int, reg: C.Structure) -> None:

@@ -7,13 +7,15 @@ import struct
 import time
 from typing import Any
 
-from vramctl.engines.dry_run import layouts
+from vramctl.engines.dry_run import layouts, self_test
 from vramctl.engines.dry_run.hooks import RealReserve
-from vramctl.engines.dry_run.library import BREAKDOWN, Big, Library
+from vramctl.engines.dry_run.library import Big, Library
 from vramctl.engines.dry_run.phantom import Phantoms
 
 P = C.c_void_p
 LOG_LINES = 400
+MOST_BUFTS = 64
+DEBUG = 1  # GGML_LOG_LEVEL_DEBUG: thousands of lines about single tensors
 
 
 class Failed(Exception):
@@ -36,7 +38,8 @@ class Session:
         self.lib.function("llama_backend_init")()
         if backends_from is not None:
             self.lib.function("ggml_backend_load_all_from_path", None, C.c_char_p)(backends_from.encode())
-        self.phantoms = Phantoms(self.lib, max_devices)
+        self.lib.prove()
+        self.phantoms = Phantoms(self.lib, max(max_devices, 1))
         self.hook = RealReserve(self.lib)
         self._model_key: object = None
         self._model: int | None = None
@@ -45,18 +48,36 @@ class Session:
         self._init = self.lib.function("llama_init_from_model", P, P, Big)
         self._free_context = self.lib.function("llama_free", None, P)
         self._free_model = self.lib.function("llama_model_free", None, P)
-        self._breakdown = self.lib.function(BREAKDOWN, P, P, P)
+        self._breakdown = self.lib.breakdown()
         self._defaults = self.lib.default_params()
+        self._test(max_devices)
 
     def describe(self) -> dict[str, Any]:
         """What this build is: ggml's version and whether the scheduler's real path is used."""
-        return {"ggml": self.lib.ggml_version, "real_reserve": self.hook.installed, "context": self._defaults[3].fields}
+        return {
+            "ggml": self.lib.ggml_version,
+            "layouts_read": layouts.was_read(self.lib.ggml_version),
+            "real_reserve": self.hook.installed,
+            "context": self._defaults[3].fields,
+            "self_test_seconds": self._test_seconds,
+        }
+
+    def _test(self, max_devices: int) -> None:
+        started = time.perf_counter()
+        try:
+            self_test.check(self.ask, fields=self._defaults[3].fields, cards=max_devices)
+        except Failed as error:
+            raise layouts.LayoutUnknown(f"self-test: the engine refuses a model that it must take: {error}") from error
+        finally:
+            self.close_model()
+            self.log.clear()
+        self._test_seconds = time.perf_counter() - started
 
     def _silence(self) -> None:
         callback = C.CFUNCTYPE(None, C.c_int, C.c_char_p, P)
 
-        def keep(_: int, text: bytes | None, __: int) -> None:
-            if text and len(self.log) < LOG_LINES:
+        def keep(level: int, text: bytes | None, _: int) -> None:
+            if text and level != DEBUG and len(self.log) < LOG_LINES:
                 self.log.append(text.decode("utf-8", "replace").rstrip("\n"))
 
         self._logger = callback(keep)
@@ -162,23 +183,27 @@ class Session:
         """llama_get_memory_breakdown's std::map (libstdc++ layout: header, then red-black nodes)."""
         header = (C.c_uint64 * 6)()
         self._breakdown(C.addressof(header), context)
-        found: dict[str, list[int]] = {}
+        count, found, seen = header[5], dict[str, list[int]](), 0
+        if not 0 < count <= MOST_BUFTS or not header[2]:
+            raise layouts.LayoutUnknown("the memory breakdown is not a map as libstdc++ lays it out")
 
         def visit(node: int, depth: int = 0) -> None:
+            nonlocal seen
             if not node:
                 return
-            if depth > 32 or len(found) > 64:
-                raise layouts.LayoutUnknown("the memory breakdown is not a map as libstdc++ lays it out")
+            seen += 1
+            if depth > 32 or seen > count:
+                raise layouts.LayoutUnknown("the memory breakdown holds more entries than it says")
             left, right, buft, *sizes = struct.unpack("<QQQQQQ", C.string_at(node + 16, 48))
             visit(left, depth + 1)
             name = (self.lib.buft_name(buft) or b"?").decode()
             total = found.setdefault(name, [0, 0, 0])
-            found[name] = [a + b for a, b in zip(total, sizes, strict=False)]
+            found[name] = [a + b for a, b in zip(total, sizes, strict=True)]
             visit(right, depth + 1)
 
         visit(header[2])
-        if len(found) > header[5]:
-            raise layouts.LayoutUnknown("the memory breakdown holds more entries than it says")
+        if seen != count:
+            raise layouts.LayoutUnknown(f"the memory breakdown holds {seen} entries and says {count}")
         return found
 
 
