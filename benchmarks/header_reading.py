@@ -32,7 +32,7 @@ def write_file(path: Path) -> dict[str, int]:
     """A sparse 8B GGUF with a vocabulary; its sizes in bytes."""
     import gguf
 
-    from vramctl.formats.ggml_types import BY_NAME
+    from vramctl.ggml_types import BY_NAME
     from vramctl.shapes import shape_model
 
     model = shape_model("llama3.1-8b", "Q4_K_M")

@@ -16,8 +16,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from vramctl.formats.ggml_types import BY_NAME as TYPES
-from vramctl.formats.ggml_types import FILE_TYPES
+from vramctl.ggml_types import BY_NAME as TYPES
+from vramctl.ggml_types import FILE_TYPES
 from vramctl.records import Model
 from vramctl.shapes import names, quants, shape_model
 from vramctl.shapes.catalogue import BY_NAME as SHAPES

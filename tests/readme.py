@@ -11,14 +11,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 READMES = (ROOT / "README.md", ROOT / "README.ru.md")
-_OUTPUT = re.compile(r"(?P<head><!-- output: vramctl (?P<arguments>[^\n]*?) -->\n```\w*\n)(?P<body>.*?)(?P<tail>```\n)", re.DOTALL)
+_OUTPUT = re.compile(
+    r"(?P<head><!-- output: vramctl (?P<arguments>[^\n]*?) -->\n```\w*\n)(?P<body>.*?)(?P<tail>```\n)", re.DOTALL
+)
+    r"(?P<head><!-- output: vramctl (?P<arguments>[^\n]*?) -->\n```\w*\n)(?P<body>.*?)(?P<tail>```\n)", re.DOTALL
+)
 
 
 def printed(arguments: str) -> str:
     """What the command prints at 80 columns without colour."""
     environ = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8", "LC_ALL": "C.UTF-8"}
     command = [sys.executable, "-m", "vramctl", *shlex.split(arguments)]
-    ran = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=120, check=False, encoding="utf-8")
+    ran = subprocess.run(
+        command, capture_output=True, text=True, env=environ, timeout=120, check=False, encoding="utf-8"
+    )
     return ran.stdout
 
 

@@ -6,6 +6,7 @@ import importlib.metadata
 import re
 
 import pytest
+
 from readme import READMES, outputs, printed
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vramctl.formats.ggml_types import BY_ID
+from vramctl.ggml_types import BY_ID
 from vramctl.plan.compute import GRAPHS
 from vramctl.plan.formula import FormulaPlacement, formula_placement
 from vramctl.plan.kv_cache import cells

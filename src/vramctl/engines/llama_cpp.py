@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any
 
-from vramctl.formats.ggml_types import BY_NAME
+from vramctl.ggml_types import BY_NAME
 from vramctl.records import Build, Device, DeviceUse, HostUse, Placement, Settings, Unknown
 
 START_SECONDS, ASK_SECONDS = 30.0, 60.0

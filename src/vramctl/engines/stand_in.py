@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vramctl.formats.ggml_types import BY_NAME
 from vramctl.formats.gguf import key_spans
 from vramctl.formats.gguf_cursor import Buffer
 from vramctl.formats.gguf_strip import stripped_header, vocabulary_size
+from vramctl.ggml_types import BY_NAME
 from vramctl.records import Model, Unknown
 from vramctl.world import mapped
 

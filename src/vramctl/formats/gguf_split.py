@@ -6,7 +6,7 @@ import re
 import struct
 from collections.abc import Sequence
 
-from vramctl.formats import ggml_types
+from vramctl import ggml_types
 from vramctl.formats.gguf import Header, key_spans
 from vramctl.units import pad
 

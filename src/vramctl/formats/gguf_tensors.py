@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NoReturn
 
-from vramctl.formats import ggml_types
+from vramctl import ggml_types
 from vramctl.formats.gguf_cursor import AGAIN, MAX_NAME_BYTES, Cursor, quoted
 from vramctl.records import Tensor
 from vramctl.units import pad

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vramctl.formats.ggml_types import BY_NAME, tensor_bytes
 from vramctl.formats.gguf_cursor import MAX_TUPLE
+from vramctl.ggml_types import BY_NAME, tensor_bytes
 from vramctl.records import ArrayInfo, Tensor
 from vramctl.records.model import MetadataValue, Scalar
 from vramctl.units import pad

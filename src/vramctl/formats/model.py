@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from vramctl import ggml_types
 from vramctl.errors import BadInput
-from vramctl.formats import ggml_types
 from vramctl.formats.gguf import Header
 from vramctl.formats.gguf_cursor import AGAIN
 from vramctl.records import Model, Tensor, Unknown

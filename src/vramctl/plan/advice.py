@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from vramctl.formats.ggml_types import BY_NAME
+from vramctl.ggml_types import BY_NAME
 from vramctl.plan.fit import CannotMeasure, Choice, Judge
 from vramctl.plan.programs import has_experts
 from vramctl.records import Advice, Model, Placement, Settings

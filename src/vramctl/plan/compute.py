@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from vramctl.formats.ggml_types import QUANTISED
+from vramctl.ggml_types import QUANTISED
 from vramctl.plan import graph_delta, graph_dense, graph_gemma4, graph_latent, graph_recurrent
 from vramctl.plan import graph_tensor as g
 from vramctl.plan.graph_alloc import Arena, buffer_sizes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vramctl.errors import BadInput
-from vramctl.formats.ggml_types import BY_NAME, KV_TYPES
+from vramctl.ggml_types import BY_NAME, KV_TYPES
 from vramctl.records import Model, Settings, Unknown
 
 MAX_CTX = 1 << 27  # 134 million tokens; llama.cpp counts them in 32 bits

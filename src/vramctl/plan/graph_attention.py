@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vramctl.formats.ggml_types import QUANTISED
+from vramctl.ggml_types import QUANTISED
 from vramctl.plan import graph_tensor as g
 from vramctl.plan.graph_build import Builder
 from vramctl.plan.graph_tensor import Node

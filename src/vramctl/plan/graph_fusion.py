@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vramctl.formats.ggml_types import QUANTISED
+from vramctl.ggml_types import QUANTISED
 from vramctl.plan.graph_tensor import Node
 
 _MAX_REDUCED = 15  # ggml-cuda.cu: MOE_WEIGHTED_REDUCTION_MAX_EXPERTS

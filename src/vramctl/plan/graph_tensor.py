@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vramctl.formats.ggml_types import BY_NAME, QUANTISED
+from vramctl.ggml_types import BY_NAME, QUANTISED
 
 Shape = tuple[int, int, int, int]
 

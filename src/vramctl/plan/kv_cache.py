@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vramctl.formats.ggml_types import QUANTISED
+from vramctl.ggml_types import QUANTISED
 from vramctl.plan.graph_hparams import HYBRID, KNOWN_CACHE, RECURRENT, Hparams
 from vramctl.plan.graph_tensor import row_bytes
 from vramctl.plan.layer_split import HOST, LayerSplit

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vramctl.errors import BadInput
-from vramctl.formats.ggml_types import BY_NAME, QUANTISED
+from vramctl.ggml_types import BY_NAME, QUANTISED
 from vramctl.plan.layer_split import HOST, LayerSplit
 from vramctl.records import Device, Model, Settings, Tensor
 from vramctl.units import pad

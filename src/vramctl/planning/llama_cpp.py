@@ -27,7 +27,6 @@ from vramctl.records import (
     Plan,
     Settings,
     Unknown,
-    Witness,
 )  # fmt: skip
 from vramctl.units import GIB, format_bytes
 

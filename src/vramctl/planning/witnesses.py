@@ -100,7 +100,9 @@ class FormulaWitness:
         engine = compared.ENGINES[build == "0c1e57098"]
         found = formula_placement(self.model, settings, self.devices, build=build)
         doubts = compared.doubts(self.model, settings, self.devices, engine, real_reserve=True)
-        return Witness("formula", f"llama.cpp {build}", found.exact and not doubts, (*self.why, *doubts, *found.because))
+        return Witness(
+            "formula", f"llama.cpp {build}", found.exact and not doubts, (*self.why, *doubts, *found.because)
+        )
 
 
 def _formula_build(settings: Settings) -> FormulaBuild:

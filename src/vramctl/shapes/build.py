@@ -6,8 +6,8 @@ import math
 from difflib import get_close_matches
 
 from vramctl.errors import BadInput
-from vramctl.formats.ggml_types import FILE_TYPES
 from vramctl.formats.gguf_write import Entry, TensorSpec, parsed_metadata, write_header
+from vramctl.ggml_types import FILE_TYPES
 from vramctl.records import Model
 from vramctl.shapes.catalogue import BY_NAME
 from vramctl.shapes.layout import Config, Layout

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vramctl.formats.ggml_types import BY_NAME
+from vramctl.ggml_types import BY_NAME
 
 TensorShape = tuple[str, tuple[int, ...]]
 
