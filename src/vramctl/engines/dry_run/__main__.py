@@ -11,8 +11,26 @@ from vramctl.engines.dry_run.layouts import LayoutUnknown
 from vramctl.engines.dry_run.session import Failed, Session
 
 
+# Recurrent state on the host is allocated even in no_alloc mode, at whatever size a header claims. A dry run of an 8B needs
+# 70 MiB; what fails at this bound makes the scheduler measure instead of reserve, or the engine refuse.
+ADDRESS_SPACE_BYTES = 4 << 30
+
+
+def limit_memory() -> None:
+    """Bounds this process's memory and writes no core file, where the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    bound = ADDRESS_SPACE_BYTES if most == resource.RLIM_INFINITY else min(ADDRESS_SPACE_BYTES, most)
+    resource.setrlimit(resource.RLIMIT_AS, (bound, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def main() -> int:
     """Answers jobs until stdin ends."""
+    limit_memory()
     parser = argparse.ArgumentParser(prog="vramctl.engines.dry_run")
     parser.add_argument("library", nargs="+")
     parser.add_argument("--max-devices", type=int, default=1)
