@@ -1,6 +1,6 @@
 """Memory layouts of ggml's and llama.cpp's private and by-value structs, chosen by version and checked.
 
-Interface tables (ggml/src/ggml-backend-impl.h) were read at ggml 0.9.5 to 0.26.0 and are chosen by what the build's own
+Interface tables (ggml/src/ggml-backend-impl.h) were read at ggml 0.9.4 to 0.26.0 and are chosen by what the build's own
 objects show (proofs.py); the by-value parameter structs (include/llama.h) changed too often for a table, so they are
 *found*: the bytes that `llama_*_default_params()` returns are searched for the documented defaults, and anything
 unexpected is an error instead of a guess.  What was found is then tried (self_test.py).
@@ -23,7 +23,7 @@ def _pointers(name: str, fields: str) -> type[C.Structure]:
     return type(name, (C.Structure,), {"_fields_": [(field, P) for field in fields.split()]})
 
 
-# ggml_tensor (ggml/include/ggml.h): unchanged from ggml 0.9.5 to 0.26.0.
+# ggml_tensor (ggml/include/ggml.h): unchanged from ggml 0.9.4 to 0.26.0.
 TENSOR_TYPE, TENSOR_BUFFER, TENSOR_NE, TENSOR_NB = 0, 8, 16, 48
 TENSOR_OP, TENSOR_PARAMS, TENSOR_FLAGS, TENSOR_SRC = 80, 84, 148, 152
 TENSOR_VIEW_SRC, TENSOR_VIEW_OFFS, TENSOR_DATA, TENSOR_NAME = 232, 240, 248, 256
@@ -113,13 +113,13 @@ _BACKEND_2D = _pointers(
 
 # (API version, functions of a buffer, of a backend) to the tables; the versions are those whose headers were read.
 _TABLES = {
-    (2, 9, 14): (_BUFT_2, _BUFFER_1D, _BACKEND_1D),  # ggml 0.9.5 to 0.9.11
+    (2, 9, 14): (_BUFT_2, _BUFFER_1D, _BACKEND_1D),  # ggml 0.9.4 to 0.9.11
     (2, 11, 16): (_BUFT_2, _BUFFER_2D, _BACKEND_2D),  # ggml 0.10.0 to 0.25.3
     (3, 11, 16): (_BUFT_3, _BUFFER_2D, _BACKEND_2D),  # ggml 0.26.0
 }
 _BUFT_SHAPES = {2: "xxx..x..", 3: "xx.x...x"}
 _DEVICE_FUNCTIONS, _TENSOR_BYTES = 15, 336
-OLDEST, NEWEST = (0, 9, 5), (0, 26)
+OLDEST, NEWEST = (0, 9, 4), (0, 26)
 
 
 def interfaces(ggml_version: str, facts: Facts) -> Interfaces:
@@ -129,12 +129,12 @@ def interfaces(ggml_version: str, facts: Facts) -> Interfaces:
     """
     version = _version(ggml_version)
     if version < OLDEST:
-        raise LayoutUnknown(f"ggml {ggml_version} is older than 0.9.5, the oldest whose layouts were read")
+        raise LayoutUnknown(f"ggml {ggml_version} is older than 0.9.4, the oldest whose layouts were read")
     tables = _TABLES.get((facts.api, facts.buffer, facts.backend))
     if tables is None:
         raise LayoutUnknown(
             f"ggml {ggml_version} (backend API {facts.api}) has {facts.buffer} buffer and {facts.backend} backend"
-            " functions, which is no layout that was read (ggml 0.9.5 to 0.26.x)"
+            " functions, which is no layout that was read (ggml 0.9.4 to 0.26.x)"
         )
     if facts.buft != _BUFT_SHAPES[facts.api]:
         raise LayoutUnknown(f"ggml {ggml_version}: a buffer type is laid out as {facts.buft}, which was never read")
@@ -218,6 +218,9 @@ def model_params(raw: bytes) -> Offsets:
         names = ("vocab_only", "use_mmap", "use_direct_io", "use_mlock", "check_tensors", "use_extra_bufts",
                  "no_host", "no_alloc")  # fmt: skip
         return Offsets(72, fields | {name: (64 + i, "?") for i, name in enumerate(names)})
+    if old[:7] == b"\0\1\0\0\1\0\0":  # December 2025; without no_alloc it looks the same, but then its symbols differ
+        names = ("vocab_only", "use_mmap", "use_mlock", "check_tensors", "use_extra_bufts", "no_host", "no_alloc")
+        return Offsets(72, fields | {name: (64 + i, "?") for i, name in enumerate(names)})
     raise LayoutUnknown(f"llama_model_params: booleans are {new.hex()} / {old.hex()}, not a known set of defaults")
 
 
@@ -254,7 +257,7 @@ def context_params(raw: bytes) -> Offsets:
         raise LayoutUnknown("llama_context_params: pooling, attention and flash attention types are not all -1")
     fields["flash_attn"] = (floats - 4, "i")
     n_threads = struct.unpack_from("<2i", raw, 16)
-    if floats - 20 - 16 >= 20 and n_threads == (0, 0):  # n_rs_seq, n_outputs_max, [per seq,] n_threads, ...
+    if floats - 36 >= 16 and n_threads == (0, 0):  # n_rs_seq, n_outputs_max, [per seq,] n_threads, ...
         fields |= {"n_rs_seq": (16, "I"), "n_outputs_max": (20, "I")}
     for pointers in (2, 3, 4):
         at = types + 8 + 8 * pointers

@@ -158,6 +158,8 @@ class Session:
         overrides = wanted.pop("overrides", None)
         if overrides:
             layout.write(raw, "overrides", self._overrides(overrides))
+        if wanted.get("n_gpu_layers", 0) < 0:
+            del wanted["n_gpu_layers"]  # "all" is the engine's own default: -1, and 999 before 2026
         for name, value in wanted.items():
             layout.write(raw, name, value)
         return _struct(raw)
