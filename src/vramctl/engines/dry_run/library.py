@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes as C
 import os
 import re
+import tempfile
 from pathlib import Path
 
-from vramctl.engines.dry_run import layouts, proofs
+from vramctl.engines.dry_run import layouts, no_openmp, proofs
 
 P = C.c_void_p
 # llama_get_memory_breakdown(const llama_context *), and before April 2026 llama_context::memory_breakdown() const: both
@@ -19,7 +20,7 @@ class Library:
     """The functions of one loaded build; `prove` before using `tables`. The functions may all be in one file."""
 
     def __init__(self, files: list[str]) -> None:
-        handles = [C.CDLL(file, mode=os.RTLD_NOW | os.RTLD_GLOBAL) for file in files]
+        handles = [_open(file) for file in files]
         self.files = files
         self._handles = handles
         self.llama_file = next(
@@ -138,3 +139,19 @@ def find_files(folder: Path) -> list[str]:
         if match:
             found.append(str(min(match, key=lambda p: len(p.name))))
     return found if any(re.search(r"(lib)?llama\.[^/\\]*$", f) for f in found) else []
+
+
+def _open(file: str) -> C.CDLL:
+    """The library, loaded for all to see; with a stand-in for libgomp where the machine has none."""
+    mode = os.RTLD_NOW | os.RTLD_GLOBAL
+    try:
+        return C.CDLL(file, mode=mode)
+    except OSError as error:
+        stand_in = no_openmp.shared_object() if str(error).startswith(no_openmp.SONAME) else None
+        if stand_in is None:
+            raise
+    with tempfile.NamedTemporaryFile(suffix=".so") as out:
+        out.write(stand_in)
+        out.flush()
+        C.CDLL(out.name, mode=mode)
+    return C.CDLL(file, mode=mode)
