@@ -10,7 +10,6 @@ import sys
 from vramctl.engines.dry_run.layouts import LayoutUnknown
 from vramctl.engines.dry_run.session import Failed, Session
 
-
 # Recurrent state on the host is allocated even in no_alloc mode, at whatever size a header claims. A dry run of an 8B needs
 # 70 MiB; what fails at this bound makes the scheduler measure instead of reserve, or the engine refuse.
 ADDRESS_SPACE_BYTES = 4 << 30

@@ -23,9 +23,15 @@ SYMBOLS = (
     "GOMP_task", "GOMP_taskwait", "omp_get_max_threads", "omp_get_num_procs", "omp_get_num_threads", "omp_get_thread_num",
     "omp_get_wtime", "omp_in_parallel", "omp_set_dynamic", "omp_set_num_threads",
 )  # fmt: skip
+# The versions that references may name (libgomp.map); every symbol here is unversioned and so matches all of them.
+VERSIONS = (
+    "GOMP_1.0", "GOMP_2.0", "GOMP_3.0", "GOMP_4.0", "GOMP_4.0.1", "GOMP_4.5", "GOMP_5.0", "GOMP_5.0.1", "GOMP_5.1",
+    "OMP_1.0", "OMP_2.0", "OMP_3.0", "OMP_3.1", "OMP_4.0", "OMP_4.5", "OMP_5.0", "OMP_5.0.1", "OMP_5.0.2", "OMP_5.1",
+)  # fmt: skip
 _MACHINES = {"x86_64": (62, b"\x31\xc0\xc3"), "aarch64": (183, b"\x00\x00\x80\x52\xc0\x03\x5f\xd6")}
 _PAGE = 0x10000  # as large as any page, so that the two segments never share one
 _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_SYMENT, _DT_SONAME = 4, 5, 6, 10, 11, 14
+_DT_VERSYM, _DT_VERDEF, _DT_VERDEFNUM = 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFD
 
 
 def shared_object() -> bytes | None:
@@ -34,30 +40,36 @@ def shared_object() -> bytes | None:
     if known is None:
         return None
     machine, code = known
-    strings = b"\0" + SONAME.encode() + b"\0" + b"".join(name.encode() + b"\0" for name in SYMBOLS)
+    names = (SONAME, *SYMBOLS, *VERSIONS)
+    strings = b"\0" + b"".join(name.encode() + b"\0" for name in names)
+    places = {name: strings.index(b"\0" + name.encode() + b"\0") + 1 for name in names}
     at_code = 64 + 3 * 56
     at_symbols = -(-(at_code + len(code)) // 8) * 8
     symbols = bytes(24)
-    offset = len(SONAME) + 2
     for name in SYMBOLS:  # STB_GLOBAL, STT_FUNC, default visibility, section 1 (any defined one)
-        symbols += struct.pack("<IBBHQQ", offset, 0x12, 0, 1, at_code, len(code))
-        offset += len(name) + 1
+        symbols += struct.pack("<IBBHQQ", places[name], 0x12, 0, 1, at_code, len(code))
     at_hash = at_symbols + len(symbols)
     table = _hash_table()
-    at_strings = at_hash + len(table)
+    at_versym = at_hash + len(table)
+    versym = struct.pack(f"<{len(SYMBOLS) + 1}H", 0, *(1 for _ in SYMBOLS))
+    versym += bytes(-len(versym) % 8)
+    at_verdef = at_versym + len(versym)
+    verdef = _versions(places)
+    at_strings = at_verdef + len(verdef)
     text_end = at_strings + len(strings)
     dynamic = b"".join(
         struct.pack("<QQ", tag, value)
         for tag, value in (
             (_DT_SONAME, 1), (_DT_HASH, at_hash), (_DT_STRTAB, at_strings), (_DT_SYMTAB, at_symbols),
-            (_DT_STRSZ, len(strings)), (_DT_SYMENT, 24), (0, 0),
+            (_DT_STRSZ, len(strings)), (_DT_SYMENT, 24), (_DT_VERSYM, at_versym), (_DT_VERDEF, at_verdef),
+            (_DT_VERDEFNUM, len(VERSIONS) + 1), (0, 0),
         )
     )  # fmt: skip
     header = b"\x7fELF\x02\x01\x01" + bytes(9)
     header += struct.pack("<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, 0, 0, 64, 56, 3, 64, 0, 0)
     segments = _segment(1, 5, 0, text_end) + _segment(1, 6, _PAGE, len(dynamic)) + _segment(2, 6, _PAGE, len(dynamic))
     text = header + segments + code
-    text += bytes(at_symbols - len(text)) + symbols + table + strings
+    text += bytes(at_symbols - len(text)) + symbols + table + versym + verdef + strings
     return text + bytes(_PAGE - len(text)) + dynamic
 
 
@@ -70,3 +82,24 @@ def _hash_table() -> bytes:
     count = len(SYMBOLS) + 1
     chain = [0, *range(2, count), 0]
     return struct.pack(f"<III{count}I", 1, count, 1, *chain)
+
+
+def _versions(places: dict[str, int]) -> bytes:
+    """DT_VERDEF: the base version (the soname) and one entry a version, each with one name."""
+    entries = b""
+    every = (SONAME, *VERSIONS)
+    for index, name in enumerate(every, 1):
+        follow = 28 if index < len(every) else 0
+        entries += struct.pack("<HHHHIII", 1, int(index == 1), index, 1, _elf_hash(name), 20, follow)
+        entries += struct.pack("<II", places[name], 0)
+    return entries
+
+
+def _elf_hash(name: str) -> int:
+    """The System V ABI's hash of a name."""
+    value = 0
+    for byte in name.encode():
+        value = (value << 4) + byte
+        high = value & 0xF0000000
+        value = (value ^ (high >> 24)) & ~high & 0xFFFFFFFF
+    return value
