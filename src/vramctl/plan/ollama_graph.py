@@ -82,8 +82,11 @@ def _sizes(model: Model) -> _Sizes | Unknown:
         vocab = tokens.count
     elif isinstance(tokens, tuple):
         vocab = len(tokens)
-    else:
-        return Unknown("the header has no tokenizer.ggml.tokens, which Ollama's estimator counts")
+    else:  # a built-in shape has no list, but says how long it would be
+        size = model.meta("vocab_size")
+        if not isinstance(size, int):
+            return Unknown("the header has no tokenizer.ggml.tokens, which Ollama's estimator counts")
+        vocab = size
     layers = _number(model, "block_count", 0)
     embedding = _number(model, "embedding_length", 0)
     if not layers or not embedding:

@@ -68,7 +68,7 @@ class DryRunWitness:
         real = not isinstance(ready, Unknown) and bool(ready.get("real_reserve"))
         doubts = compared.doubts(self.model, settings, self.devices, self.run.build.name, real_reserve=real)
         because = doubts or (
-            "its like was equal to a real H200's own figures to 0.1 MiB (benchmarks/results/exactness-*)",
+            "for this build; its like was equal to real H200s' own figures to 0.1 MiB, see benchmarks/results",
         )
         return Witness("dry-run", self.run.build.name, not doubts, because)
 

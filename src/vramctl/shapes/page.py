@@ -14,7 +14,8 @@ _HEAD = """# Built-in shapes
 sizes, so a plan for it is the plan for the real file. This page is made from the catalogue:
 `python -m vramctl.shapes.page > docs/shapes.md`.
 
-Numbers come from the config.json of the repository named; tensor names, dimensions and metadata follow llama.cpp's
+Numbers are those of the config.json of the repository named, as published and as quoted in public sources (they were not
+fetched from it for this table); tensor names, dimensions and metadata follow llama.cpp's
 converter (conversion/ at 0c1e57098) and were loaded by that build and by xllamacpp 2026.10.11549. Where the
 publisher states the exact number of weights, ours is the same ("=" below); rope factors, which converters add, are
 not counted there. Types follow llama-quantize without an importance matrix, except IQ3_XXS, which needs one; they
