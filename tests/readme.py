@@ -14,8 +14,6 @@ READMES = (ROOT / "README.md", ROOT / "README.ru.md")
 _OUTPUT = re.compile(
     r"(?P<head><!-- output: vramctl (?P<arguments>[^\n]*?) -->\n```\w*\n)(?P<body>.*?)(?P<tail>```\n)", re.DOTALL
 )
-    r"(?P<head><!-- output: vramctl (?P<arguments>[^\n]*?) -->\n```\w*\n)(?P<body>.*?)(?P<tail>```\n)", re.DOTALL
-)
 
 
 def printed(arguments: str) -> str:
