@@ -31,7 +31,9 @@ def test_every_name_is_found_and_returns_zero(tmp_path: Path) -> None:
 def test_its_soname_satisfies_a_library_that_needs_libgomp(tmp_path: Path) -> None:
     file = tmp_path / "stub.so"
     file.write_bytes(shared_object() or b"")
-    code = "import ctypes,sys; ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL); ctypes.CDLL('libgomp.so.1'); print('found')"
+    code = (
+        "import ctypes,sys; ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL); ctypes.CDLL('libgomp.so.1'); print('found')"
+    )
     ran = subprocess.run(
         [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=False, env={**os.environ}
     )

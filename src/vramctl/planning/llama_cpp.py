@@ -74,7 +74,7 @@ def plan_from(
     `budgets` are bytes per device where the program itself decides how much it leaves free.
     """
     budgets = budgets or tuple(budget_bytes(device, request.utilization) for device in devices)
-    witness = witnesses.choose(model, devices, request.witness, request.engine_path)
+    witness = witnesses.choose(model, devices, request.witness, request.engine_path, start)
     try:
         return _plan(
             request, model, asked, start, devices, host, witness, _extras(request, devices, witnesses), budgets
@@ -105,7 +105,7 @@ def _extras(request: Request, devices: tuple[Device, ...], witnesses: Witnesses)
     draft, draft_model, projector, notes = None, None, 0, []
     if request.settings.draft is not None:
         draft_model = look_model(request.settings.draft)
-        draft = witnesses.choose(draft_model, devices, request.witness, request.engine_path)
+        draft = witnesses.choose(draft_model, devices, request.witness, request.engine_path, Settings())
         notes.append("the draft model is placed on all devices with an f16 cache of the same context")
     if request.settings.mmproj is not None:
         found = look_model(request.settings.mmproj, expect="projector")

@@ -126,8 +126,23 @@ class Witnesses:
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
 
-    def choose(self, model: Model, devices: tuple[Device, ...], wanted: str, engine_path: str | None) -> Asked:
-        """The best witness for `model`; CouldNotTell where the one that was asked for cannot speak."""
+    def choose(
+        self, model: Model, devices: tuple[Device, ...], wanted: str, engine_path: str | None, start: Settings
+    ) -> Asked:
+        """The best witness for `model`; CouldNotTell where the one that was asked for cannot speak.
+
+        `start` are the program's settings: `Llama()` runs its own build, and where that is not here the formulas of its release
+        are nearer than a dry run of another.
+        """
+        if wanted == "auto" and engine_path is None and start.program == "llama-cpp-python":
+            formula = FormulaWitness(
+                model, devices, ("llama-cpp-python is not installed here: the rules of its 0.3.36",)
+            )
+            own = look_build()
+            if (isinstance(own, Unknown) or not own.name.startswith("llama-cpp-python")) and formula.witness(
+                replace(start, n_ctx=start.n_ctx or 4096, n_gpu_layers=model.layers + 1)
+            ).exact:
+                return formula
         if wanted == "formula":
             return FormulaWitness(model, devices, ("asked for with --witness formula",))
         if wanted == "fit-params":

@@ -18,6 +18,7 @@ CARD = {"total": 16 << 30, "free": 15 << 30, "cc": 860}
 CELLS = 2048
 F16, Q8_0 = 1, 8
 _SHAPES = tiny.tensors()
+_ALLOCATED = re.compile(r"model buffer size = *(?!0\.00 MiB)\d")  # with no_alloc these are empty
 _BASE = {
     "n_ctx": CELLS, "n_batch": 512, "n_ubatch": 64, "n_seq_max": 1, "type_k": F16, "type_v": F16, "flash_attn": 1,
     "offload_kqv": True, "op_offload": True, "swa_full": False, "kv_unified": False,
@@ -41,7 +42,10 @@ class _Trial:
             "model_params": {"n_gpu_layers": 99, "split_mode": 1} | (model or {}),
             "context_params": _BASE | context,
         }
-        buffers: dict[str, list[int]] = self._ask(job)["buffers"]
+        answer = self._ask(job)
+        buffers: dict[str, list[int]] = answer["buffers"]
+        if any(_ALLOCATED.search(line) for line in answer["log"]):
+            raise LayoutUnknown(f"self-test: {what}: the engine allocates weights in spite of no_alloc")
         if not buffers:
             raise LayoutUnknown(f"self-test: {what}: the engine names no buffers")
         known = {f"CUDA{i}": buffers.get(f"CUDA{i}", [0, 0, 0]) for i in range(cards)}
@@ -78,6 +82,10 @@ def _contexts(trial: _Trial, fields: Collection[str]) -> None:
     if wide[2] <= compute:
         raise LayoutUnknown(f"self-test: ubatch 128 instead of 64 takes {wide[2]} bytes of compute buffer, not more")
 
+    short = trial.place("a batch of 32", n_batch=32)["CUDA0"][2]
+    if short >= compute:
+        raise LayoutUnknown(f"self-test: a batch of 32 takes {short} bytes of compute buffer, not less than 64 rows")
+
     mixed = trial.place("a q8_0 cache for K", type_k=Q8_0)["CUDA0"]
     smaller = tiny.LAYERS * tiny.cuda_bytes((tiny.KV_WIDTH, CELLS)) + kv_bytes(CELLS) // 2
     _same("a q8_0 cache for K", mixed[1], smaller)
@@ -104,7 +112,8 @@ def _contexts(trial: _Trial, fields: Collection[str]) -> None:
 def _models(trial: _Trial, cards: int) -> None:
     """A partial offload with an override, and where there are two phantoms a split."""
     pattern = r"ffn_down\.weight"
-    part = trial.place("2 layers offloaded", model={"n_gpu_layers": 2, "overrides": [[pattern, "CPU"]]})["CUDA0"]
+    params = {"n_gpu_layers": 2, "overrides": [[pattern, "CPU"]]}
+    part = trial.place("2 layers offloaded", model=params)["CUDA0"]
     kept = [
         shape
         for name, shape in _SHAPES.items()
@@ -112,6 +121,9 @@ def _models(trial: _Trial, cards: int) -> None:
     ]
     _same("weights of 2 offloaded layers without ffn_down", part[0], sum(map(tiny.cuda_bytes, kept)))
     _same("the cache of 1 offloaded layer", part[1], kv_bytes(CELLS) // tiny.LAYERS)
+    alone = trial.place("2 layers offloaded, nothing else", model=params, op_offload=False)["CUDA0"]
+    if alone[2] >= part[2]:
+        raise LayoutUnknown(f"self-test: without op_offload the compute buffer takes {alone[2]} bytes, not less")
     if cards > 1:
         split = trial.place("a tensor split of 0,1", cards=2, model={"tensor_split": [0.0, 1.0]})
         _same("the first device's cache with a tensor split of 0,1", split["CUDA0"][1], 0)
