@@ -62,7 +62,7 @@ class CudaRules:
         size: int = self.lib.nbytes(at)
         kind = C.c_int.from_address(at).value
         op = C.c_int.from_address(at + L.TENSOR_OP).value
-        if op and self.lib.op_name(op) == "FLASH_ATTN_EXT":
+        if self.lib.tables.copies_kv and op and self.lib.op_name(op) == "FLASH_ATTN_EXT":
             size = self._flash_attention_size(tensor(at), size)
         if kind > F16 and self.lib.is_quantized(kind):
             row = C.c_int64.from_address(at + L.TENSOR_NE).value
