@@ -92,7 +92,7 @@ def keep_alive(graph: Graph, add: AddDep) -> None:
     """Calls `add(tensor, until)` for each lifetime that CUDA's graph optimiser extends in this split."""
     i = 0
     while i < graph.n:
-        if graph.ops[i] == "MUL":
+        if graph.ops[i] == "MUL" and graph.ops[i + 1 : i + 2] in (["VIEW"], ["MUL"]):  # anything else cannot match
             kept = _weighted_sum(graph, i)
             if kept is not None:
                 tensors, dst, count = kept

@@ -151,10 +151,9 @@ class Phantoms:
                 add = add_type(C.c_uint64.from_address(params).value)
                 user = C.c_uint64.from_address(params + 8).value
                 view = Graph(self.lib, graph)
-                if "MUL_MAT_ID" in view.ops or "ARGSORT" in view.ops:
-                    if self.lib.tables.groups_experts:
-                        shared_experts.group(view, lambda at, until: add(user, at, until))
-                    keep_alive(view, lambda at, until: add(user, at, until))
+                if self.lib.tables.groups_experts:
+                    shared_experts.group(view, lambda at, until: add(user, at, until))
+                keep_alive(view, lambda at, until: add(user, at, until))
 
             backend.graph_optimize = self._callback(None, [P, P, P], optimize)
         return C.addressof(backend)
