@@ -35,4 +35,4 @@ def test_settings_become_the_flags_of_llama_cpp() -> None:
     assert flags[flags.index("-c") + 1] == "8192" and flags[flags.index("-ngl") + 1] == "20"
     assert flags[flags.index("-ts") + 1] == "3,1"
     assert flags[flags.index("-ot") + 1] == r"ffn_up=CPU,blk\.0\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU"
-    assert {"-nkvo", "-kvu", "--swa-full"} <= set(flags)
+    assert {"-nkvo", "--swa-full"} <= set(flags)

@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from vramctl.engines.llama_cpp import experts_pattern
 from vramctl.formats.fit_params import parse_fit_params
 from vramctl.records import Build, Device, DeviceUse, HostUse, Placement, Settings, Unknown, Witness
+from vramctl.units import format_bytes
 from vramctl.world import run_program
 
 SECONDS = 60.0
 
 
 def arguments(settings: Settings) -> list[str]:
-    """The command-line flags that settings mean (common/arg.cpp, 0c1e57098); pure."""
+    """The command-line flags that settings mean (common/arg.cpp, 0c1e57098); pure.
+
+    The program has no --kv-unified: a unified cache of several sequences is asked as one of a single sequence.
+    """
     flags: list[str] = []
     for flag, value in (
         ("-c", settings.n_ctx), ("-ngl", settings.n_gpu_layers), ("-b", settings.n_batch), ("-ub", settings.n_ubatch),
-        ("-np", settings.n_parallel), ("-ctk", settings.type_k), ("-ctv", settings.type_v), ("-fa", settings.flash_attn),
+        ("-np", 1 if settings.kv_unified else settings.n_parallel), ("-ctk", settings.type_k), ("-ctv", settings.type_v), ("-fa", settings.flash_attn),
         ("-sm", settings.split_mode), ("-mg", settings.main_gpu),
     ):  # fmt: skip
         if value is not None:
@@ -30,7 +34,6 @@ def arguments(settings: Settings) -> list[str]:
         flags += ["-ot", ",".join(overrides)]
     flags += ["-nkvo"] if settings.offload_kqv is False else []
     flags += ["--swa-full"] if settings.swa_full else []
-    flags += ["-kvu"] if settings.kv_unified else []
     return flags
 
 
@@ -41,6 +44,7 @@ class FitParams:
     build: Build
     path: str
     devices: tuple[Device, ...]
+    tensor_bytes: int
 
     def place(self, settings: Settings) -> Placement | Unknown:
         """Where it says the bytes go; Unknown where it fails or does not know a device."""
@@ -52,6 +56,12 @@ class FitParams:
         if ran.timed_out or "Host" not in found:
             words = (ran.stderr.strip().splitlines() or ["no output"])[-1]
             return Unknown(f"llama-fit-params gave no table (exit code {ran.code}): {words}")
+        named = sum(sizes[0] for sizes in found.values())
+        if named < 0.98 * self.tensor_bytes:
+            left = format_bytes(self.tensor_bytes - named)
+            return Unknown(
+                f"llama-fit-params leaves out {left} of weights: its host line has no weights repacked for the CPU"
+            )
         missing = [device.name for device in self.devices if device.name not in found]
         if missing:
             return Unknown(f"llama-fit-params does not see {', '.join(missing)} on this machine")

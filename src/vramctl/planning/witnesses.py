@@ -179,7 +179,7 @@ class Witnesses:
         assert isinstance(build, Build) and isinstance(path, str)
         if build.fit_params is None:
             raise _no_fit_params(f"{build.name} has no llama-fit-params beside it")
-        return FitParams(build, path, devices)
+        return FitParams(build, path, devices, sum(tensor.data_bytes for tensor in model.tensors))
 
     def _run(self, engine_path: str | None) -> DryRun | Unknown:
         if engine_path not in self._runs:
