@@ -76,3 +76,21 @@ def two_gpus(shapes: tuple[str, ...] = SHAPES) -> Iterator[dict[str, Any]]:
             "model_params": {"n_gpu_layers": 14, "tensor_split": [3, 1]},
             "contexts": PART,
         }
+
+
+def cache_types(shapes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Loads on one device with every cache type that llama.cpp offers, K and V alike and mixed, and other odd settings."""
+    kinds = ((7, 7), (6, 6), (3, 3), (30, 30), (20, 20), (0, 0), (8, 2), (1, 8), (30, 8))
+    contexts = tuple({"n_ctx": 16384, "flash_attn": 1, "type_k": k, "type_v": v} for k, v in kinds)
+    contexts += tuple(
+        {"n_ctx": 16384, "flash_attn": -1, "type_k": k, "type_v": v} for k, v in ((8, 8), (20, 20), (7, 7))
+    )
+    contexts += (
+        {"n_ctx": 16384, "flash_attn": 0, "type_k": 8, "type_v": 1},
+        {"n_ctx": 12345, "flash_attn": 1, "n_batch": 1024, "n_ubatch": 1024},
+        {"n_ctx": 32768, "flash_attn": 1, "n_seq_max": 8, "n_outputs_max": 8},
+        {"n_ctx": 16384, "flash_attn": 1, "n_ubatch": 128, "op_offload": False},
+    )
+    for shape in shapes:
+        for layers in (-1, 12):
+            yield {"shape": shape, "devices": 1, "model_params": {"n_gpu_layers": layers}, "contexts": contexts}

@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--shapes", default="")
     parser.add_argument("--decode", action="store_true")
     parser.add_argument("--devices", type=int, help="how many GPUs are visible (default: all that NVML sees)")
+    parser.add_argument("--cache-types", action="store_true", help="the grid of KV cache types")
     options = parser.parse_args()
     nvml = Nvml()
     before = nvml.used()
@@ -94,7 +95,14 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(dir=os.environ.get("TMPDIR", "/tmp")))
     shapes = tuple(options.shapes.split(",")) if options.shapes else grid.SHAPES
     devices = options.devices or len(nvml.handles)
-    for load in grid.one_gpu(shapes) if devices == 1 else grid.two_gpus(shapes):
+    loads = (
+        grid.cache_types(shapes)
+        if options.cache_types
+        else grid.one_gpu(shapes)
+        if devices == 1
+        else grid.two_gpus(shapes)
+    )
+    for load in loads:
         if time.monotonic() - started > options.seconds:
             print("out of time before", load["shape"], load["model_params"])
             break
@@ -121,7 +129,7 @@ def main() -> None:
         document = {
             "what": "bytes per device as llama.cpp itself counts them after a real load",
             "machine": nvml.machine(), "engine": options.engine, "ggml": session.lib.ggml_version,
-            "nvml_used_before": before, "command": " ".join(["measure_on_gpu.py", *sys.argv[2:4]]), "rows": rows,
+            "nvml_used_before": before, "command": " ".join(["measure_on_gpu.py", *sys.argv[1:]]), "rows": rows,
         }  # fmt: skip
         Path(options.out).write_text(json.dumps(document))
 
