@@ -216,7 +216,9 @@ def _origins(asked: Settings, start: Settings, settings: Settings) -> dict[str, 
         name = field.name
         if getattr(asked, name) is not None:
             origins[name] = "asked"
-        elif getattr(settings, name) != getattr(start, name) or (name in CHOOSABLE and getattr(start, name) is None):
+        elif getattr(settings, name) is not None and (
+            getattr(settings, name) != getattr(start, name) or (name in CHOOSABLE and getattr(start, name) is None)
+        ):
             origins[name] = "chosen"
         else:
             origins[name] = "engine default"
