@@ -9,6 +9,30 @@ from vramctl.records import Model, Settings, Unknown
 MAX_CTX = 1 << 27  # 134 million tokens; llama.cpp counts them in 32 bits
 
 
+MAX_EXPERTS_USED = 256  # a token; the most seen is 22
+
+
+def check_model(model: Model) -> None:
+    """Raises BadInput where a header's numbers contradict each other, before they are computed with; silent otherwise."""
+    experts, used = model.meta("expert_count"), model.meta("expert_used_count")
+    if isinstance(experts, int) and isinstance(used, int) and (used > experts or used > MAX_EXPERTS_USED):
+        raise _corrupt(model, f"a token uses {used} of {experts} experts")
+    heads, groups = model.meta("attention.head_count"), model.meta("attention.head_count_kv")
+    embedding = model.meta("embedding_length")
+    if isinstance(heads, int) and isinstance(groups, int) and groups > 0 and (heads == 0 or heads % groups):
+        raise _corrupt(model, f"{heads} attention heads cannot share {groups} KV heads")
+    for key, value in (("embedding_length", embedding), ("vocab_size", model.meta("vocab_size"))):
+        if isinstance(value, int) and not 1 <= value <= 1 << 24:
+            raise _corrupt(model, f"{key} is {value}")
+
+
+def _corrupt(model: Model, what: str) -> BadInput:
+    return BadInput(
+        "model-contradicts-itself", f"The header of {model.reference} is corrupt.", because=(what,),
+        fix="Download the model again, or convert it again.",
+    )  # fmt: skip
+
+
 def check_settings(asked: Settings, model: Model, *, devices: int) -> None:
     """Raises BadInput for the first contradiction among what was asked for a llama.cpp program; silent otherwise."""
     for check in (_counts, _kv_types, _batches, _layers, _devices):

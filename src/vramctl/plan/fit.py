@@ -131,13 +131,18 @@ def _largest_ctx(model: Model, settings: Settings, judge: Judge, *, devices: int
         host = 0 if judge.host_fits(tried) else 1
         return max([*judge.excess(tried), 0 if not devices else -(1 << 60)]) if not host else 1 << 40
 
-    high, over_high = most, over(most)
-    if over_high <= 0:
-        return most
     low = min(step, most)
     over_low = over(low)
     if over_low > 0:
         return 0
+    high = _first_guess(low, over_low, most, step, over)
+    over_high = over(high)
+    while over_high <= 0 and high < most:  # the guess was too careful
+        low, over_low = high, over_high
+        high = min(most, high * 2)
+        over_high = over(high)
+    if over_high <= 0:
+        return high
     while high - low > step * max(1, low // (step * 128)):
         guess = low + int((high - low) * (-over_low) / max(over_high - over_low, 1))
         guess = min(max(guess // step * step, low + step), high - step)
@@ -152,6 +157,22 @@ def _largest_ctx(model: Model, settings: Settings, judge: Judge, *, devices: int
         else:
             high, over_high = guess, found
     return low
+
+
+def _first_guess(low: int, over_low: int, most: int, step: int, over: Callable[[int], int]) -> int:
+    """A context that is about the first not to fit, by the slope near the shortest; `most` where that seems to fit.
+
+    An engine keeps some 50 bytes a token of its own while it is asked, so that asking for millions at once costs memory.
+    """
+    near = min(most, max(32 * step, 8192 // step * step))
+    if near <= low:
+        return most
+    over_near = over(near)
+    slope = (over_near - over_low) / (near - low)
+    if over_near > 0 or slope <= 0:
+        return near if over_near > 0 else most
+    reach = near + int(-over_near / slope * 1.05)
+    return most if reach >= most else max(reach // step * step, near + step)
 
 
 def _longer(model: Model, settings: Settings, open_fields: frozenset[str], judge: Judge, devices: int) -> Settings:

@@ -64,6 +64,10 @@ def has_experts(model: Model) -> bool:
     return isinstance(count, int) and count > 1
 
 
+MAX_TRAIN_CTX = 1 << 24  # the longest published is 10 million tokens
+
+
 def train_ctx(model: Model, otherwise: int = 131072) -> int:
-    """The training context, or `otherwise` where the header does not say."""
-    return model.train_ctx if isinstance(model.train_ctx, int) else otherwise
+    """The training context, at most MAX_TRAIN_CTX, or `otherwise` where the header does not say."""
+    known = isinstance(model.train_ctx, int) and model.train_ctx > 0
+    return min(int(model.train_ctx), MAX_TRAIN_CTX) if known else otherwise  # type: ignore[arg-type]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
-from vramctl.errors import CouldNotTell
+from vramctl.errors import BadInput, CouldNotTell
 from vramctl.formats.gguf_strip import vocabulary_size
 from vramctl.plan.advice import advise
-from vramctl.plan.conflicts import check_settings, train_ctx_note
+from vramctl.plan.conflicts import check_model, check_settings, train_ctx_note
 from vramctl.plan.fit import CannotMeasure, Choice, Judge, choose
 from vramctl.plan.overhead import SOURCE, SOURCE_CPU, budget_bytes, overhead_bytes
 from vramctl.plan.programs import llama_cpp_python, llama_server
@@ -50,6 +50,7 @@ def plan_with_llama_cpp(
 ) -> Plan:
     """The plan of one load in llama-server or llama-cpp-python."""
     asked = normalised(request.settings, model)
+    check_model(model)
     check_settings(asked, model, devices=len(devices))
     if program == "llama-cpp-python":
         start = replace(llama_cpp_python(asked, asked.n_ctx), engine="llama.cpp")
@@ -82,6 +83,8 @@ def plan_from(
     except CannotMeasure as no:
         if not isinstance(witness, DryRunWitness):
             raise _could_not(no.reason, witness) from no
+        if _is_refusal(no.reason):
+            raise _refused(request.model, no.reason, witness) from no
         fallback = witnesses.fall_back(model, devices, request.witness, no.reason)
     try:
         return _plan(
@@ -89,6 +92,20 @@ def plan_from(
         )
     except CannotMeasure as no:
         raise _could_not(no.reason, fallback) from no
+
+
+def _is_refusal(reason: str) -> bool:
+    """Whether the engine says that the model itself is broken, and not that it does not know its kind."""
+    return "error loading model" in reason and "unknown model architecture" not in reason
+
+
+def _refused(reference: str, reason: str, witness: DryRunWitness) -> BadInput:
+    return BadInput(
+        "engine-refuses-model",
+        f"{witness.run.build.name} refuses to load {reference}.",
+        because=(reason,),
+        fix="Download or convert the model again; if another build loads it, name that with --engine-path.",
+    )
 
 
 def _could_not(reason: str, witness: Asked) -> CouldNotTell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from vramctl.errors import BadInput, CouldNotTell
-from vramctl.plan.conflicts import check_settings
+from vramctl.plan.conflicts import check_model, check_settings
 from vramctl.plan.ollama import default_num_ctx, ollama_estimate, parse_version
 from vramctl.plan.ollama_server import fit_target_bytes, ollama_server_settings
 from vramctl.plan.overhead import POOL_DENSE, budget_bytes
@@ -32,6 +32,7 @@ def plan_with_ollama(
             "bad-version", f"{version} is not an Ollama version.", because=(str(error),), fix="Write it like 0.12.10."
         ) from error
     asked = normalised(request.settings, model)
+    check_model(model)
     check_settings(asked, model, devices=len(devices))
     if release >= (0, 30, 0):
         return _newer(request, model, asked, version, devices, host, witnesses)
