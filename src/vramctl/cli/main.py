@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -47,7 +49,13 @@ def run() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a name that the terminal cannot show must not end the program
+    signal.signal(signal.SIGTERM, _terminated)
     sys.exit(main(sys.argv[1:]))
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """Leaves by an exception, so that children and temporary files are cleaned up as on Ctrl-C."""
+    raise SystemExit(128 + number)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from vramctl.formats.gguf import key_spans
@@ -28,16 +28,19 @@ def stand_in(model: Model) -> Iterator[str | Unknown]:
         yield made
         return
     header, length = made
-    with tempfile.TemporaryDirectory(prefix="vramctl-") as folder:
-        path = Path(folder) / "model.gguf"
-        with path.open("wb") as file:
-            file.write(header)
-            try:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vramctl-"))
+            path = Path(folder) / "model.gguf"
+            with path.open("wb") as file:
+                file.write(header)
                 file.truncate(length)
-            except OSError as error:
-                unknown = Unknown(f"a sparse file of {length} bytes cannot be made in {folder}: {error.strerror}")
-                length = 0
-        yield str(path) if length else unknown
+            found: str | Unknown = str(path)
+        except OSError as error:
+            found = Unknown(
+                f"no sparse file of {length} bytes can be made in {tempfile.gettempdir()}: {error.strerror}"
+            )
+        yield found
 
 
 def _header(model: Model) -> tuple[bytes, int] | Unknown:
