@@ -1,0 +1,5 @@
+"""Lines of an engine's log -> events -> loads: `for event in decode(lines)`, `assemble(events)`."""
+
+from vramctl.logs.decode import Stats, decode
+
+__all__ = ["Stats", "decode"]

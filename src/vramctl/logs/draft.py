@@ -1,0 +1,226 @@
+"""A load while its lines are read: the last value per part and device counts, passes before it are dry runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from vramctl.logs.device_names import device_of, is_host
+from vramctl.records.event import Event, Printed
+from vramctl.records.load import (
+    CPU_ONLY,
+    FAILED,
+    NOT_LOGGED,
+    ON_GPU,
+    PARTIAL,
+    UNCLEAR,
+    Fit,
+    Load,
+    LoggedModel,
+    LoggedRequest,
+    LoggedSettings,
+    LoggedUse,
+    Moment,
+    RequestTotals,
+    Seen,
+)
+from vramctl.records.placement import Bytes
+from vramctl.records.unknown import Unknown
+
+PARTS = ("weights", "kv", "compute", "output")
+KEPT_REQUESTS, KEPT_MOMENTS, KEPT_EVENTS = 50, 60, 6
+# A share of weights that stays in system memory even where every layer is on the GPU: the token embedding.
+_EMBEDDING_SHARE = 0.25
+# Without a line that says so, only a share that no embedding has tells that tensors were moved.
+_MOVED_SHARE = 0.6
+
+
+class SeenDraft:
+    """How often a kind was seen; keeps the first few events and the last."""
+
+    __slots__ = ("count", "first", "last")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[Event] = []
+        self.last: Event | None = None
+
+    def add(self, event: Event) -> None:
+        """Count one event."""
+        self.count += 1
+        if len(self.first) < KEPT_EVENTS:
+            self.first.append(event)
+        self.last = event
+
+    def finished(self) -> Seen:
+        """The record."""
+        last = self.last
+        if last is None:
+            raise ValueError("nothing was seen")
+        return Seen(self.count, tuple(self.first), last)
+
+
+@dataclass(slots=True)
+class Sizes:
+    """Bytes per part and device. A new pass over a part forgets the one before; within a pass a device's lines add up."""
+
+    passes: dict[str, dict[str, int]] = field(default_factory=dict)
+    stale: set[str] = field(default_factory=set)
+
+    def new_pass(self, part: str) -> None:
+        """What comes next for this part replaces what was printed so far."""
+        self.stale.add(part)
+
+    def add(self, part: str, device: str, size: int) -> None:
+        """One more buffer of this pass."""
+        if part in self.stale:
+            self.stale.discard(part)
+            self.passes[part] = {}
+        sizes = self.passes.setdefault(part, {})
+        sizes[device] = sizes.get(device, 0) + size
+
+    def put(self, part: str, device: str, size: int) -> None:
+        """The one buffer of this device: replaces what it said before."""
+        if part in self.stale:
+            self.stale.discard(part)
+            self.passes[part] = {}
+        self.passes.setdefault(part, {})[device] = size
+
+    def of(self, part: str) -> dict[str, int]:
+        """Bytes per device of one part."""
+        return self.passes.get(part, {})
+
+
+@dataclass(slots=True)
+class LoadDraft:
+    """What is known of a load so far."""
+
+    first_line: int
+    last_line: int
+    origin: str = ""
+    build: str = ""
+    stage: int = 0
+    model: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    fit: dict[str, Any] = field(default_factory=dict)
+    layers_on_gpu: int | None = None
+    layers_total: int | None = None
+    printed: Sizes = field(default_factory=Sizes)
+    estimated: Sizes = field(default_factory=Sizes)
+    load_seconds: float | None = None
+    start_seconds: float | Unknown = field(default_factory=lambda: NOT_LOGGED)
+    ready: bool = False
+    failed: bool = False
+    ended: str = ""
+    system_total: int | None = None
+    system_free: int | None = None
+    command: tuple[str, ...] = ()
+    requests: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
+    count: int = 0
+    failures: int = 0
+    latency: float = 0.0
+    longest: float = 0.0
+    truncated: int = 0
+    moments: list[Moment] = field(default_factory=list)
+    seen: dict[str, SeenDraft] = field(default_factory=dict)
+    timing: dict[str, Any] = field(default_factory=dict)
+    overridden: int = 0
+
+    def note(self, event: Event) -> None:
+        """Remember that this kind was seen, within bounds."""
+        self.last_line = max(self.last_line, event.last_line)
+        self.seen.setdefault(event.kind, SeenDraft()).add(event)
+
+    def moment(self, sequence: str, what: str, event: Event) -> None:
+        """One more step on the timeline; the middle of a very long one is left out."""
+        if len(self.moments) < KEPT_MOMENTS:
+            self.moments.append(Moment(sequence, what, event.line, NOT_LOGGED if event.inherited else event.seconds))
+
+    def finished(self) -> Load:
+        """The load as a record."""
+        devices = self._devices()
+        on_gpu, total = self.layers_on_gpu, self.layers_total
+        return Load(
+            lines=(self.first_line, self.last_line),
+            model=LoggedModel(**self.model),
+            settings=LoggedSettings(**self._settings()),
+            layers_on_gpu=NOT_LOGGED if on_gpu is None else on_gpu,
+            layers_total=NOT_LOGGED if total is None else total,
+            devices=devices,
+            load_seconds=NOT_LOGGED if self.load_seconds is None else self.load_seconds,
+            outcome=self._outcome(devices),
+            ended=self.ended,
+            estimated=not self.printed.passes and bool(self.estimated.passes) and "own engine" not in self.timing,
+            ready=self.ready,
+            fit=Fit(**self.fit) if self.fit else None,
+            system_total_bytes=NOT_LOGGED if self.system_total is None else self.system_total,
+            system_free_bytes=NOT_LOGGED if self.system_free is None else self.system_free,
+            requests=tuple(self.requests),
+            totals=RequestTotals(
+                count=self.count, failed=self.failures, latency_seconds=self.latency,
+                longest_seconds=self.longest, truncated=self.truncated,
+            ),
+            moments=tuple(self.moments),
+            command=self.command,
+            origin=self.origin,
+            build=self.build or NOT_LOGGED,
+            seen={kind: seen.finished() for kind, seen in self.seen.items()},
+        )  # fmt: skip
+
+    def _settings(self) -> dict[str, Any]:
+        known = LoggedSettings.__dataclass_fields__
+        values = {name: value for name, value in self.settings.items() if name in known}
+        if self.overridden:
+            values["overridden_tensors"] = self.overridden
+        return values
+
+    def _devices(self) -> tuple[LoggedUse, ...]:
+        """One record a device, GPUs first, in the order in which the log names them."""
+        sizes = self.printed if self.printed.passes else self.estimated
+        buffers: dict[str, dict[str, int]] = {}
+        for part in PARTS:
+            for name, size in sizes.of(part).items():
+                parts = buffers.setdefault(device_of(name), {})
+                parts[part] = parts.get(part, 0) + size
+        used = [
+            LoggedUse(
+                name=name, host=is_host(name), **{f"{part}_bytes": self._part(sizes, parts, part) for part in PARTS}
+            )
+            for name, parts in buffers.items()
+        ]
+        return tuple(sorted(used, key=lambda use: use.host))
+
+    @staticmethod
+    def _part(sizes: Sizes, parts: dict[str, int], part: str) -> Bytes:
+        """A device's bytes of one part: what is printed, 0 where the part is printed for other devices only."""
+        if part in parts:
+            return parts[part]
+        return 0 if sizes.of(part) else Unknown(f"the log prints no {part} buffer for this load")
+
+    def _outcome(self, devices: tuple[LoggedUse, ...]) -> str:
+        if self.failed and not self.ready:
+            return FAILED
+        gpu = sum(use.weights_bytes for use in devices if not use.host and isinstance(use.weights_bytes, int))
+        host = sum(use.weights_bytes for use in devices if use.host and isinstance(use.weights_bytes, int))
+        if self.layers_on_gpu is None or self.layers_total is None:
+            if not gpu and not host:
+                return UNCLEAR
+            if not gpu:
+                return CPU_ONLY
+            return PARTIAL if host > _EMBEDDING_SHARE * (gpu + host) else ON_GPU
+        if self.layers_on_gpu == 0 and not gpu:
+            return CPU_ONLY
+        if self.layers_on_gpu < self.layers_total:
+            return PARTIAL
+        # Every layer is on the GPU by count; tensors that were moved one by one show only in the bytes.
+        whole = self.model.get("file_bytes") or gpu + host
+        moved = 1 - gpu / whole if whole and gpu else 0.0
+        return PARTIAL if moved > (_EMBEDDING_SHARE if self.overridden else _MOVED_SHARE) else ON_GPU
+
+
+def as_bytes(value: object) -> int | None:
+    """Bytes of a printed size, None where there is none."""
+    if isinstance(value, Printed):
+        return value.bytes
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

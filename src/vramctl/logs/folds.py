@@ -1,0 +1,378 @@
+"""What each kind of event means for the load it belongs to: one table, kind to function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vramctl.logs.command import asked, request_settings
+from vramctl.logs.device_names import PROJECTOR
+from vramctl.logs.draft import PARTS, LoadDraft, as_bytes
+from vramctl.logs.requests import KINDS as REQUEST_KINDS
+from vramctl.logs.source import sha256_of
+from vramctl.logs.stages import NOTED, STAGES, command_words, stage_of
+from vramctl.records.event import Event
+from vramctl.records.unknown import Unknown
+
+Fold = Callable[[LoadDraft, Event], None]
+
+
+def fold(event: Event, draft: LoadDraft) -> None:
+    """Fold one event into its load."""
+    stage = stage_of(event)
+    if (event.kind == "runner.command" and stage is None) or (event.kind.startswith("model.") and draft.ready):
+        return
+    if stage is not None:
+        draft.stage = max(draft.stage, stage)
+        draft.last_line = max(draft.last_line, event.last_line)
+        if isinstance(draft.start_seconds, Unknown) and not event.inherited:
+            draft.start_seconds = event.seconds
+    if event.kind in NOTED:
+        draft.note(event)
+    does = FOLDS.get(event.kind)
+    if does is not None:
+        does(draft, event)
+
+
+def _set(draft: LoadDraft, values: Mapping[str, Any]) -> None:
+    """Take over settings that are known."""
+    draft.settings.update(
+        {name: value for name, value in values.items() if value is not None and not isinstance(value, Unknown)}
+    )
+
+
+def _model(draft: LoadDraft, **values: Any) -> None:
+    """Take over what is known of the model."""
+    draft.model.update(
+        {name: value for name, value in values.items() if value not in (None, "") and not isinstance(value, Unknown)}
+    )
+
+
+def _path(draft: LoadDraft, path: Any) -> None:
+    if isinstance(path, str) and path:
+        path = path.replace("\\\\", "\\")
+        _model(draft, path=path, sha256=sha256_of(path))
+
+
+def _system_memory(draft: LoadDraft, event: Event) -> None:
+    draft.system_total = as_bytes(event.fields.get("total"))
+    draft.system_free = as_bytes(event.fields.get("free"))
+    draft.moment("load", "system memory", event)
+
+
+def _gpu_memory(draft: LoadDraft, event: Event) -> None:
+    available = as_bytes(event.fields.get("available"))
+    if available is None:
+        return
+    by_gpu = draft.timing.setdefault("available", {})
+    by_gpu[str(event.fields.get("id", len(by_gpu)))] = available
+    draft.fit["available_bytes"] = tuple(by_gpu.values())
+    draft.fit.setdefault("line", event.line)
+
+
+def _offload(draft: LoadDraft, event: Event) -> None:
+    fields = event.fields
+    available = fields.get("available")
+    if isinstance(available, tuple):
+        draft.fit["available_bytes"] = tuple(size for size in map(as_bytes, available) if size is not None)
+    for name, key in (
+        ("required_full", "required_full_bytes"),
+        ("required_partial", "required_partial_bytes"),
+        ("required_kv", "kv_bytes"),
+        ("weights_total", "weights_bytes"),
+        ("weights_nonrepeating", "output_layer_bytes"),
+        ("graph_full", "graph_full_bytes"),
+        ("graph_partial", "graph_partial_bytes"),
+        ("projector_weights", "projector_bytes"),
+    ):
+        size = as_bytes(fields.get(name))
+        if size is not None:
+            draft.fit[key] = size
+    draft.fit["line"] = event.line
+    _layers(draft, fields.get("layers_offload"), fields.get("layers_model"))
+    _set(draft, {"asked_layers": fields.get("layers_requested")})
+    draft.moment("load", "layers planned", event)
+
+
+def _layers(draft: LoadDraft, on_gpu: Any, total: Any) -> None:
+    if isinstance(on_gpu, int):
+        draft.layers_on_gpu = on_gpu
+    if isinstance(total, int):
+        draft.layers_total = total
+
+
+def _model_layers(draft: LoadDraft, event: Event) -> None:
+    _layers(draft, None, event.fields.get("layers"))
+    _set(draft, {"asked_layers": event.fields.get("requested")})
+
+
+def _load_request(draft: LoadDraft, event: Event) -> None:
+    values = request_settings(str(event.fields.get("request") or event.raw.partition("request=")[2].strip('"')))
+    operation = values.pop("operation", "")
+    if operation == "close":
+        return
+    on_gpu = values.pop("gpu_layers", None)
+    _layers(draft, on_gpu, None)
+    _set(draft, values)
+    draft.moment(
+        "load", f"layout tried: {operation or 'fit'}, {on_gpu if on_gpu is not None else '?'} layers on GPU", event
+    )
+
+
+def _command(draft: LoadDraft, event: Event) -> None:
+    words = command_words(event)
+    draft.command = tuple(words)
+    values = asked(words)
+    _path(draft, values.pop("path", None))
+    if event.engine == "ollama":
+        # What Ollama chose itself, not what somebody asked for.
+        values.pop("asked_layers", None)
+    _set(draft, values)
+    draft.moment("load", "runner started", event)
+
+
+def _metadata(draft: LoadDraft, event: Event) -> None:
+    _path(draft, event.fields.get("path"))
+    draft.printed.new_pass("weights")
+    draft.moment("load", "model file read", event)
+
+
+def _key_value(draft: LoadDraft, event: Event) -> None:
+    key, value = str(event.fields.get("key", "")), event.fields.get("value")
+    if key == "general.name":
+        _model(draft, name=value)
+    elif key == "general.architecture":
+        _model(draft, architecture=value)
+    elif key.endswith(".context_length"):
+        _model(draft, train_ctx=_int(value))
+    elif key.endswith(".block_count"):
+        _model(draft, layers=_int(value))
+
+
+def _int(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _sized(field: str, name: str) -> Fold:
+    """A fold that takes a size of the event for the model."""
+
+    def take(draft: LoadDraft, event: Event) -> None:
+        _model(draft, **{name: as_bytes(event.fields.get(field))})
+
+    return take
+
+
+def _told(field: str, name: str) -> Fold:
+    """A fold that takes a field of the event for the model."""
+
+    def take(draft: LoadDraft, event: Event) -> None:
+        if str(event.fields.get(field)).startswith(("unknown", "?")):
+            return
+        _model(draft, **{name: event.fields.get(field)})
+
+    return take
+
+
+def _tensors(draft: LoadDraft, event: Event) -> None:
+    draft.printed.new_pass("weights")
+    _set(draft, {"mmap": event.fields.get("mmap")})
+    draft.moment("load", "weights", event)
+
+
+def _offloaded(draft: LoadDraft, event: Event) -> None:
+    if event.engine == "ollama":
+        # Its own engine prints this after it has placed the model: what it said before is no estimate.
+        draft.timing["own engine"] = True
+    draft.printed.new_pass("weights")
+    _layers(draft, event.fields.get("on_gpu"), event.fields.get("layers"))
+    draft.moment("load", f"{draft.layers_on_gpu}/{draft.layers_total} layers on GPU", event)
+
+
+def _buffer(part: str) -> Fold:
+    """A fold for one part's buffer lines."""
+
+    def take(draft: LoadDraft, event: Event) -> None:
+        size, device = as_bytes(event.fields.get("size")), event.fields.get("device")
+        if size is None or not isinstance(device, str):
+            return
+        if event.function == "reserve_compute_meta":
+            device += PROJECTOR
+        if event.engine == "ollama":
+            draft.estimated.put(part, device, size)
+        elif part in {"compute", "output"}:
+            draft.printed.put(part, device, size)
+        else:
+            draft.printed.add(part, device, size)
+
+    return take
+
+
+def _context(draft: LoadDraft, event: Event) -> None:
+    fields = event.fields
+    name, value = fields.get("name"), fields.get("value")
+    values = {name: value} if isinstance(name, str) else dict(fields)
+    if "n_ctx" in values:
+        draft.printed.new_pass("kv")
+        draft.printed.new_pass("compute")
+        draft.moment("load", "context", event)
+    for key, setting in (("n_ctx", "ctx"), ("n_seq_max", "parallel"), ("n_batch", "batch"), ("n_ubatch", "ubatch")):
+        if _int(values.get(key)) is not None:
+            _set(draft, {setting: _int(values[key])})
+    if "flash_attn" in values:
+        attention = str(values["flash_attn"]).lower()
+        words = {"0": "off", "1": "on", "-1": "auto", "true": "on", "false": "off", "enabled": "on", "disabled": "off"}
+        _set(draft, {"flash_attn": words.get(attention, attention)})
+
+
+def _kv_size(draft: LoadDraft, event: Event) -> None:
+    _set(draft, {"type_k": event.fields.get("type_k"), "type_v": event.fields.get("type_v")})
+
+
+def _output_layer(draft: LoadDraft, event: Event) -> None:
+    if event.fields.get("device") == "CPU":
+        draft.note(event)
+
+
+def _kv_shape(draft: LoadDraft, event: Event) -> None:
+    _set(draft, {"type_k": event.fields.get("k_type"), "type_v": event.fields.get("v_type")})
+
+
+def _vram_total(draft: LoadDraft, event: Event) -> None:
+    size = as_bytes(event.fields.get("weights") or event.fields.get("size"))
+    if size is not None:
+        draft.printed.put("weights", "GPU", size)
+
+
+def _estimated(draft: LoadDraft, event: Event) -> None:
+    for part in PARTS:
+        draft.estimated.new_pass(part)
+
+
+def _new_weights(draft: LoadDraft, event: Event) -> None:
+    draft.printed.new_pass("weights")
+
+
+def _new_context(draft: LoadDraft, event: Event) -> None:
+    for part in ("kv", "compute", "output"):
+        draft.printed.new_pass(part)
+
+
+def _load_time(draft: LoadDraft, event: Event) -> None:
+    seconds = event.fields.get("seconds")
+    if isinstance(seconds, float) and draft.load_seconds is None:
+        draft.load_seconds = seconds
+    draft.ready = True
+
+
+def _override(draft: LoadDraft, event: Event) -> None:
+    draft.overridden += 1
+
+
+def _copies(draft: LoadDraft, event: Event) -> None:
+    _set(draft, {"pipeline_copies": event.fields.get("copies")})
+
+
+def _started(draft: LoadDraft, event: Event) -> None:
+    seconds = event.fields.get("seconds")
+    if not draft.ready or draft.load_seconds is None:
+        if isinstance(seconds, float):
+            draft.load_seconds = seconds
+        draft.moment("load", "ready", event)
+    draft.ready = True
+
+
+def _fitting(draft: LoadDraft, event: Event) -> None:
+    draft.timing["fitting"] = True
+
+
+def _ended(words: str) -> Fold:
+    """A fold for what ends a load; the first one counts."""
+
+    def take(draft: LoadDraft, event: Event) -> None:
+        draft.failed = True
+        if not draft.ended:
+            error = event.fields.get("error")
+            draft.ended = f"{words}: {error}" if isinstance(error, str) and error else words
+            draft.moment("load", draft.ended, event)
+
+    return take
+
+
+def _watch(what: str) -> Fold:
+    """A fold that only leaves a mark on the memory watch."""
+
+    def take(draft: LoadDraft, event: Event) -> None:
+        draft.moment("memory watch", what, event)
+
+    return take
+
+
+FOLDS: dict[str, Fold] = {
+    # What Ollama works out before it loads.
+    "memory.system": _system_memory,
+    "memory.gpu": _gpu_memory,
+    "memory.total": _estimated,
+    "fit.offload": _offload,
+    "fit.loading_model": _model_layers,
+    "fit.load_requested": _load_request,
+    "runner.command": _command,
+    # The file.
+    "model.loaded_meta": _metadata,
+    "model.kv": _key_value,
+    "model.name": _told("name", "name"),
+    "model.arch": _told("arch", "architecture"),
+    "model.params": _told("count", "parameters"),
+    "model.ftype": _told("value", "quantization"),
+    "model.size": _sized("size", "file_bytes"),
+    "model.n_ctx_train": _told("value", "train_ctx"),
+    "model.n_layer": _told("value", "layers"),
+    # Where it goes.
+    "fit.started": _fitting,
+    "tensors.override": _override,
+    "tensors.loading": _tensors,
+    "layers.offloading_repeating": _new_weights,
+    "layers.offloading_output": _output_layer,
+    "kv.shape": _kv_shape,
+    "weights.vram_total": _vram_total,
+    "layers.offloaded": _offloaded,
+    "weights.buffer": _buffer("weights"),
+    "context.creating": _new_context,
+    "context.param": _context,
+    "context.pipeline": _copies,
+    "kv.buffer": _buffer("kv"),
+    "rs.buffer": _buffer("kv"),
+    "kv.state_buffer": _buffer("kv"),
+    "kv.total": _kv_size,
+    "compute.buffer": _buffer("compute"),
+    "output.buffer": _buffer("output"),
+    # What became of it.
+    "runner.started": _started,
+    "server.model_loaded": _started,
+    "timing.load": _load_time,
+    "runner.load_failed": _ended("loading failed"),
+    "runner.terminated": _ended("the runner died"),
+    "runner.stopped": _ended("the runner stopped"),
+    "model.load_failed": _ended("loading failed"),
+    "memory.alloc_failed": _ended("an allocation failed"),
+    "crash.library_missing": _ended("a library is missing"),
+    "memory.buffer_failed": _ended("an allocation failed"),
+    "context.failed": _ended("the context could not be made"),
+    "cuda.error": _ended("GPU error"),
+    "rocm.error": _ended("GPU error"),
+    "gpu.arch_not_built": _ended("the build has no code for this GPU"),
+    "gpu.hang": _ended("the GPU hung"),
+    "gpu.fault": _ended("the GPU faulted"),
+    "crash.exception": _ended("it crashed"),
+    "crash.reason": _ended("it crashed"),
+    "gpu.device_lost": _ended("the GPU was lost"),
+    "crash.assert": _ended("an assertion failed"),
+    "crash.fatal": _ended("it aborted"),
+    "crash.signal": _ended("it crashed"),
+    "crash.abort": _ended("it aborted"),
+    "memory.vram_not_recovered": _watch("GPU memory has not come back yet"),
+    "memory.vram_updated": _watch("GPU memory counted again"),
+}
+LOAD_KINDS: frozenset[str] = frozenset(REQUEST_KINDS) | FOLDS.keys() | STAGES.keys() | NOTED

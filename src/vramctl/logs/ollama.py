@@ -1,0 +1,15 @@
+"""What Ollama itself prints, of every era (its runners' lines are llama.cpp's)."""
+
+from __future__ import annotations
+
+from vramctl.logs.ollama_2023 import OLDEST
+from vramctl.logs.ollama_devices import DEVICES
+from vramctl.logs.ollama_failures import FAILURES
+from vramctl.logs.ollama_memory import MEMORY
+from vramctl.logs.ollama_notes_gpu import NOTES_GPU
+from vramctl.logs.ollama_notes_runner import NOTES_RUNNER
+from vramctl.logs.ollama_notes_server import NOTES_SERVER
+from vramctl.logs.ollama_server import SERVER
+from vramctl.logs.rule import Rule
+
+RULES: tuple[Rule, ...] = MEMORY + DEVICES + SERVER + FAILURES + OLDEST + NOTES_SERVER + NOTES_GPU + NOTES_RUNNER

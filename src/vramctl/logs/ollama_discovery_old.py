@@ -1,0 +1,196 @@
+"""What Ollama printed about GPUs before 0.1.33, when each message held its values in the text."""
+
+# ruff: noqa: E501
+# fmt: off
+from __future__ import annotations
+
+from vramctl.logs.rule import Rule, rule
+from vramctl.logs.values import mib, size, words
+
+RULES: tuple[Rule, ...] = (
+    rule(
+        "gpu.discovering", r"^Detecting GPU type$",
+        seen="ollama 0.1.18-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=gpu.go:77 msg="Detecting GPU type"',
+        gives={},
+    ),
+    rule(
+        "gpu.detected_vendor", r"^(?P<vendor>Nvidia|Radeon) GPU detected(?: via (?P<library>cudart|nvidia-ml))?$",
+        fields={"vendor": str, "library": str},
+        seen="ollama 0.1.18-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=gpu.go:82 msg="Nvidia GPU detected"',
+        gives={"vendor": "Nvidia"},
+    ),
+    rule(
+        "gpu.compute", r"^(?:\[(?:cudart|nvidia-ml)\] (?:CUDART|NVML) )?CUDA Compute Capability detected: (?P<compute>\d+\.\d+)$",
+        fields={"compute": str},
+        seen="ollama 0.1.19-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=gpu.go:146 msg="CUDA Compute Capability detected: 8.6"',
+        gives={"compute": "8.6"},
+    ),
+    rule(
+        "gpu.too_old", r"^(?:\[(?:cudart|nvidia-ml)\] )?CUDA GPU is too old\. Falling back to CPU mode\. Compute Capability detected: (?P<compute>\d+\.\d+)$",
+        fields={"compute": str},
+        seen="ollama 0.1.19-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=gpu.go:146 msg="CUDA GPU is too old. Falling back to CPU mode. Compute Capability detected: 3.5"',
+        gives={"compute": "3.5"},
+    ),
+    rule(
+        "library.searching", r"^Searching for GPU management library (?P<name>\S+)$",
+        fields={"name": str},
+        seen="ollama 0.1.20-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=gpu.go:265 msg="Searching for GPU management library libnvidia-ml.so"',
+        gives={"name": "libnvidia-ml.so"},
+    ),
+    rule(
+        "library.found", r"^Discovered GPU libraries: (?P<paths>\[.*\])$",
+        fields={"paths": words},
+        seen="ollama 0.1.20-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=gpu.go:311 msg="Discovered GPU libraries: [/usr/lib/libnvidia-ml.so.545.23.08]"',
+        gives={"paths": ("/usr/lib/libnvidia-ml.so.545.23.08",)},
+    ),
+    rule(
+        "library.unloadable", r"^Unable to load (?:CUDA|ROCm|NVML|cudart CUDA) management library (?P<library>[^:]+(?::[\\/][^:]+)?): (?P<error>.+)$",
+        fields={"library": str, "error": str},
+        seen="ollama 0.1.20-0.3.13",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=gpu.go:320 msg="Unable to load CUDA management library /usr/lib/libnvidia-ml.so.1: nvml vram init failure: 9"',
+        gives={"library": "/usr/lib/libnvidia-ml.so.1", "error": "nvml vram init failure: 9"},
+    ),
+    rule(
+        "gpu.vendor_absent", r"^(?P<vendor>CUDA|ROCm) not detected: (?P<error>.+)$",
+        fields={"vendor": str, "error": str},
+        seen="ollama 0.1.18-0.1.19",
+        example="2023/12/20 10:00:00 gpu.go:50: CUDA not detected: nvml init failed",
+        gives={"vendor": "CUDA", "error": "nvml init failed"},
+    ),
+    rule(
+        "gpu.lookup_failed", r"^(?:\[(?:cudart|nvidia-ml)\] )?error looking up (?:CPU|CUDA GPU|ROCm GPU|CUDART GPU|NVML GPU|CUDA) (?:memory|compute capability): (?P<error>.+)$",
+        fields={"error": str},
+        seen="ollama 0.1.18-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=gpu.go:170 msg="error looking up CUDA GPU memory: nvml failed"',
+        gives={"error": "nvml failed"},
+    ),
+    rule(
+        "gpu.detected", r"^(?P<library>\w+) detected (?P<count>\d+) devices with (?P<available>\d+)M available memory$",
+        fields={"library": str, "count": int, "available": mib},
+        seen="ollama 0.1.22-0.1.31",
+        example='time=2025-11-01T10:00:00.000Z level=DEBUG source=gpu.go:254 msg="cuda detected 1 devices with 14580M available memory"',
+        gives={"library": "cuda", "count": 1, "available": mib("14580")},
+    ),
+    rule(
+        "library.globs", r"^gpu management search paths: (?P<globs>\[.*\])$",
+        fields={"globs": words},
+        seen="ollama 0.1.21-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=DEBUG source=gpu.go:283 msg="gpu management search paths: [/usr/lib/libnvidia-ml.so*]"',
+        gives={"globs": ("/usr/lib/libnvidia-ml.so*",)},
+    ),
+    rule(
+        "memory.max_vram", r"^user override OLLAMA_MAX_VRAM=(?P<size>\d+)$",
+        fields={"size": size},
+        seen="ollama 0.1.29-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=gpu.go:160 msg="user override OLLAMA_MAX_VRAM=8000000000"',
+        gives={"size": size("8000000000")},
+    ),
+    rule(
+        "cpu.vectors", r"^CPU has (?P<vectors>AVX2?)$",
+        fields={"vectors": str},
+        seen="ollama 0.1.21-0.1.44",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=cpu_common.go:11 msg="CPU has AVX2"',
+        gives={"vectors": "AVX2"},
+    ),
+    rule(
+        "cpu.no_vectors", r"^CPU does not have vector extensions$",
+        seen="ollama 0.1.21-0.1.44",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=cpu_common.go:18 msg="CPU does not have vector extensions"',
+        gives={},
+    ),
+    rule(
+        "gpu.amd_driver", r"^AMD Driver: (?P<driver>\S+)$",
+        fields={"driver": str},
+        seen="ollama 0.1.25-0.1.34",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=amd_linux.go:40 msg="AMD Driver: 6.3.6"',
+        gives={"driver": "6.3.6"},
+    ),
+    rule(
+        "gpu.integrated_dropped", r"^ROCm unsupported integrated GPU detected$",
+        seen="ollama 0.1.22-0.1.28",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=gpu.go:130 msg="ROCm unsupported integrated GPU detected"',
+        gives={},
+    ),
+    rule(
+        "gpu.integrated_dropped", r"^amdgpu \[(?P<id>\d+)\] appears to be an iGPU with (?P<total>\d+)M reported total memory, skipping$",
+        fields={"id": str, "total": mib},
+        seen="ollama 0.1.29-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=amd_linux.go:130 msg="amdgpu [0] appears to be an iGPU with 512M reported total memory, skipping"',
+        gives={"id": "0", "total": mib("512")},
+    ),
+    rule(
+        "gpu.amd_unsupported", r"^amdgpu \[(?P<gpu>\d+)\] (?P<gpu_type>gfx\w+) is not supported by (?P<library>\S+) (?P<supported>\[.*\])$",
+        fields={"gpu": str, "gpu_type": str, "library": str, "supported": words},
+        seen="ollama 0.1.29-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=WARN source=amd_linux.go:100 msg="amdgpu [0] gfx1103 is not supported by /opt/rocm/lib [gfx1030 gfx1100]"',
+        gives={"gpu": "0", "gpu_type": "gfx1103", "library": "/opt/rocm/lib", "supported": ("gfx1030", "gfx1100")},
+    ),
+    rule(
+        "gpu.amd_unsupported", r"^amdgpu \[(?P<gpu>\d+)\] too old (?P<gpu_type>gfx\w+)$",
+        fields={"gpu": str, "gpu_type": str},
+        seen="ollama 0.1.29-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=WARN source=amd_linux.go:100 msg="amdgpu [0] too old gfx803"',
+        gives={"gpu": "0", "gpu_type": "gfx803"},
+    ),
+    rule(
+        "gpu.amd_unsupported", r"^AMD GPU too old, falling back to CPU (?P<gpu_type>gfx\w+)$",
+        fields={"gpu_type": str},
+        seen="ollama 0.1.25-0.1.28",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=gpu.go:120 msg="AMD GPU too old, falling back to CPU gfx803"',
+        gives={"gpu_type": "gfx803"},
+    ),
+    rule(
+        "gpu.amd_supported", r"^amdgpu \[(?P<gpu>\d+)\] (?P<gpu_type>gfx\w+) is supported$",
+        fields={"gpu": str, "gpu_type": str},
+        seen="ollama 0.1.29-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=amd_linux.go:100 msg="amdgpu [0] gfx1100 is supported"',
+        gives={"gpu": "0", "gpu_type": "gfx1100"},
+    ),
+    rule(
+        "gpu.amd_none", r"^all detected amdgpus are skipped, falling back to CPU$",
+        seen="ollama 0.1.29-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=amd_linux.go:100 msg="all detected amdgpus are skipped, falling back to CPU"',
+        gives={},
+    ),
+    rule(
+        "gpu.amd_memory", r"^\[(?P<gpu>\d+)\] amdgpu totalMemory (?P<total>\d+)M$",
+        fields={"gpu": str, "total": mib},
+        seen="ollama 0.1.29-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=amd_linux.go:200 msg="[0] amdgpu totalMemory 24560M"',
+        gives={"gpu": "0", "total": mib("24560")},
+    ),
+    rule(
+        "gpu.amd_memory", r"^\[(?P<gpu>\d+)\] amdgpu freeMemory (?P<available>\d+)M$",
+        fields={"gpu": str, "available": mib},
+        seen="ollama 0.1.29-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=amd_linux.go:201 msg="[0] amdgpu freeMemory 24560M"',
+        gives={"gpu": "0", "available": mib("24560")},
+    ),
+    rule(
+        "gpu.amd_versions", r"^detected amdgpu versions (?P<types>\[.*\])$",
+        fields={"types": words},
+        seen="ollama 0.1.29-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=INFO source=amd_linux.go:60 msg="detected amdgpu versions [gfx1100]"',
+        gives={"types": ("gfx1100",)},
+    ),
+    rule(
+        "gpu.amd_driver_recommended", r"^ollama recommends running the https://www\.amd\.com/en/support/linux-drivers: (?P<error>.+)$",
+        fields={"error": str},
+        seen="ollama 0.1.29-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=WARN source=amd_linux.go:60 msg="ollama recommends running the https://www.amd.com/en/support/linux-drivers: amdgpu version file missing"',
+        gives={"error": "amdgpu version file missing"},
+    ),
+    rule(
+        "gpu.amd_no_library", r"^unable to verify rocm library, will use cpu: (?P<error>.+)$",
+        fields={"error": str},
+        seen="ollama 0.1.29-0.1.32",
+        example='time=2025-11-01T10:00:00.000Z level=WARN source=amd_linux.go:60 msg="unable to verify rocm library, will use cpu: no suitable rocm found"',
+        gives={"error": "no suitable rocm found"},
+    ),
+)

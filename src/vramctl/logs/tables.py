@@ -1,0 +1,13 @@
+"""All tables of rules, by the engine that prints the lines."""
+
+from __future__ import annotations
+
+from vramctl.logs import exllama, llama_cpp, ollama, system
+from vramctl.logs.rule import Rule
+
+TABLES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
+    ("ollama", ollama.RULES),
+    ("llama.cpp", llama_cpp.RULES),
+    ("exllama", exllama.RULES),
+    ("system", system.RULES),
+)
