@@ -1,0 +1,1 @@
+"""Evidence to findings: one function a cause, listed in causal order."""

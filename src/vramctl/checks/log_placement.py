@@ -1,0 +1,325 @@
+"""Checks of a load: which part of the model is not on the GPU, and exactly why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vramctl.checks.evidence import events, finding, in_words, load_name, size_of
+from vramctl.checks.failure_modes import BY_ID
+from vramctl.checks.log_fit import Needs, missing, needs, what_makes_it_fit
+from vramctl.checks.log_memory import grows_with_context
+from vramctl.records.event import Event
+from vramctl.records.finding import Finding
+from vramctl.records.load import CPU_ONLY, FAILED, PARTIAL, Load, Log
+
+# Automatic: -1 (Ollama, llama-cpp-python's -1 becomes a huge number), nothing said.
+_EVERYTHING = 99
+_HELD_SHARE = 0.15
+_HELD_BYTES = 1 << 30
+_LARGE_BUFFERS = 2 << 30
+
+
+def n_gpu_layers_zero(load: Load, log: Log, platform: str) -> Iterator[Finding]:
+    """A GPU build with a GPU, and no layer asked for: everything is on the CPU."""
+    if log.source.engine == "ollama" or load.layers_on_gpu != 0 or load.outcome != CPU_ONLY:
+        return
+    yield finding(
+        "error",
+        f"None of the {load.layers_total} layers is on the GPU: none was asked for.",
+        (
+            f"offloaded 0/{load.layers_total} layers; the line is printed only where a GPU is there",
+            _cpu_bytes(load),
+        ),
+        BY_ID["n-gpu-layers-zero"].fix(platform),
+        _offload_lines(load),
+    )
+
+
+def ollama_num_gpu_forced(load: Load, log: Log, platform: str) -> Iterator[Finding]:
+    """num_gpu of the Modelfile or the client pins the layer count below what would fit."""
+    asked = load.settings.asked_layers
+    if log.source.engine != "ollama" or not isinstance(asked, int) or asked < 0 or not log.gpus:
+        return
+    if load.fit is None:
+        return
+    total = load.layers_total if isinstance(load.layers_total, int) else _EVERYTHING
+    if asked >= total or load.layers_on_gpu != asked or _command_only(load):
+        return
+    yield finding(
+        "warning" if asked else "error",
+        f"num_gpu={asked} keeps the model to {asked} of {total} layers on the GPU.",
+        (f"requested {asked}, where -1 is automatic",),
+        BY_ID["ollama-num-gpu-forced"].fix(platform),
+        events(load, "fit.offload", "fit.loading_model"),
+    )
+
+
+def _command_only(load: Load) -> bool:
+    """Whether the layer count is known from the runner's command only: Ollama writes its own choice there."""
+    return "fit.offload" not in load.seen and "fit.loading_model" not in load.seen
+
+
+def one_layer_short(load: Load, log: Log, platform: str) -> Iterator[Finding]:
+    """All repeating layers are on the GPU, the output layer is not."""
+    on_gpu, total = load.layers_on_gpu, load.layers_total
+    if not isinstance(on_gpu, int) or not isinstance(total, int) or on_gpu != total - 1 or on_gpu == 0:
+        return
+    if load.outcome == FAILED:
+        return
+    need = needs(load, log)
+    if need is not None and missing(need) and log.source.engine == "ollama":
+        return
+    output = in_words(load.fit.output_layer_bytes) if load.fit and isinstance(load.fit.output_layer_bytes, int) else ""
+    yield finding(
+        "warning",
+        f"The output layer is on the CPU: {on_gpu} of {total} layers are on the GPU.",
+        (
+            "the count includes the output layer, so the block count is one too few",
+            f"it takes {output}" if output else "",
+        ),
+        BY_ID["one-layer-short"].fix(platform),
+        _offload_lines(load),
+    )
+
+
+def offload_kqv_false(load: Load, log: Log, platform: str) -> Iterator[Finding]:
+    """Layers are on the GPU, their KV cache is in system memory: attention runs on the CPU."""
+    host = sum(use.kv_bytes for use in load.on_host if isinstance(use.kv_bytes, int))
+    gpu = sum(use.kv_bytes for use in load.on_gpus if isinstance(use.kv_bytes, int))
+    if not host or gpu or not isinstance(load.layers_on_gpu, int) or load.layers_on_gpu < 1:
+        return
+    yield finding(
+        "warning",
+        f"The whole KV cache ({in_words(host)}) is in system memory, so attention runs on the CPU.",
+        (f"{load.layers_on_gpu} of {load.layers_total} layers are on the GPU, no KV buffer is", _cache_asked(load)),
+        BY_ID["offload-kqv-false"].fix(platform),
+        events(load, "kv.buffer"),
+    )
+
+
+def _cache_asked(load: Load) -> str:
+    if load.settings.kv_offload is False:
+        return "the command says --no-kv-offload"
+    return f"context of {load.settings.ctx} tokens" if isinstance(load.settings.ctx, int) else ""
+
+
+def vram_held_by_other(load: Load, log: Log, platform: str) -> Iterator[Finding]:
+    """The model would fit into the GPU's memory, but a good part of that was taken before the load."""
+    if load.outcome != PARTIAL:
+        return
+    need = needs(load, log)
+    total = sum(gpu.total_bytes for gpu in log.gpus if isinstance(gpu.total_bytes, int))
+    if need is None or not missing(need) or need.needed > total or not total:
+        return
+    held = total - need.available
+    if held < _HELD_BYTES or held < _HELD_SHARE * total:
+        return
+    yield finding(
+        "warning",
+        f"{load_name(load)} needs {in_words(need.needed)} and the GPU has {in_words(total)}, but {in_words(held)} "
+        "of that was taken.",
+        (f"free before the load: {in_words(need.available)}", need.parts),
+        BY_ID["vram-held-by-other"].fix(platform),
+        (*events(load, "memory.gpu", "fit.offload"), *events(log, "device.used")[:2]),
+    )
+
+
+def kv_cache_evicts_layers(load: Load, log: Log, platform: str) -> Iterator[Finding]:
+    """Weights alone would fit; the context's cache and buffers are what does not."""
+    if grows_with_context(load):
+        yield _scores(load)
+        return
+    need = needs(load, log)
+    if need is None or need.kv + need.compute < need.weights * 0.25 or not _cache_on_gpu(load):
+        return
+    crowded = _ran_out(load)
+    if load.outcome != PARTIAL and not crowded:
+        return
+    if (not missing(need) and not crowded) or need.weights > need.available:
+        return
+    context = load.settings.ctx
+    yield finding(
+        "error" if crowded else "warning",
+        f"The context of {context} tokens takes {in_words(need.kv + need.compute)} of {in_words(need.available)}: "
+        + (
+            "the GPU ran out of memory."
+            if crowded
+            else f"only {load.layers_on_gpu} of {load.layers_total} layers fit beside it."
+        ),
+        (f"{need.parts}; free {in_words(need.available)}", f"the weights alone would fit ({in_words(need.weights)})"),
+        what_makes_it_fit(load, need),
+        (*_fit_lines(load), *crowded),
+    )
+
+
+def _cache_on_gpu(load: Load) -> bool:
+    sizes = [use.kv_bytes for use in load.on_gpus if isinstance(use.kv_bytes, int)]
+    return sum(sizes) > 0 or not any(isinstance(use.kv_bytes, int) and use.kv_bytes for use in load.on_host)
+
+
+def _scores(load: Load) -> Finding:
+    """The compute buffer holds attention scores of the whole context."""
+    asked = max(
+        (size for event in events(load, "memory.alloc_failed") if (size := size_of(event.fields.get("size")))),
+        default=0,
+    )
+    f" of {in_words(asked)}" if asked else ""
+    return finding(
+        "error",
+        f"At a context of {load.settings.ctx} tokens without flash attention the compute buffer{size} does not "
+        "fit beside the weights.",
+        (
+            "it holds the attention scores of every token against the whole context, for each head",
+            "the KV cache itself is smaller than that",
+        ),
+        "Switch flash attention on (`-fa on`); or lower the context or the micro-batch (`-ub 128`): the buffer "
+        "shrinks with both "
+        "(ik_llama.cpp: `-amb 512` limits it).",
+        (*events(load, "memory.alloc_failed")[:2], *events(load, "kv.total")[:1]),
+    )
+
+
+def _ran_out(load: Load) -> tuple[Event, ...]:
+    """The lines that say that the GPU's memory ran out for this load, or that a library found none left."""
+    lacking = ("out of memory", "NOT_INITIALIZED", "ALLOC_FAILED", "OutOfDeviceMemory")
+    errors = [event for event in events(load, "cuda.error") if any(word in event.raw for word in lacking)]
+    return (*events(load, "memory.alloc_failed"), *errors)
+
+
+def parallel_multiplies_kv(load: Load, log: Log, platform: str) -> Iterator[Finding]:
+    """The slots' contexts together push layers off the GPU; one slot's would not."""
+    slots, need = load.settings.parallel, needs(load, log)
+    if load.outcome != PARTIAL or need is None or not isinstance(slots, int) or slots < 2:
+        return
+    if not missing(need) or need.weights + need.compute + need.kv // slots > need.available:
+        return
+    yield finding(
+        "warning",
+        f"{slots} parallel slots make the KV cache {in_words(need.kv)}; with one slot the model would fit.",
+        (f"{need.parts}; free {in_words(need.available)}", f"context {load.settings.ctx} = {slots} slots together"),
+        BY_ID["parallel-multiplies-kv"].fix(platform),
+        _fit_lines(load),
+    )
+
+
+def partial_offload(load: Load, log: Log, platform: str) -> Iterator[Finding]:
+    """Some layers are on the CPU: what was needed, what was there, which part is biggest, what makes it fit."""
+    if load.outcome != PARTIAL and not _planned_partly(load):
+        return
+    if isinstance(load.settings.overridden_tensors, int) or _full_count(load) or _more_bytes_than_layers(load):
+        yield _by_choice(load)
+        return
+    need = needs(load, log)
+    count = f"{load.layers_on_gpu} of {load.layers_total} layers" if isinstance(load.layers_on_gpu, int) else "a part"
+    if need is None:
+        yield finding(
+            "warning",
+            f"Only {count} of {load_name(load)} are on the GPU; the rest runs on the CPU.",
+            (_cpu_bytes(load), _asked_for(load), "the log does not print how much GPU memory was free"),
+            _smaller_buffers(load) + BY_ID["partial-offload"].fix(platform),
+            _offload_lines(load),
+        )
+    elif missing(need):
+        yield _too_big(load, need, count)
+    else:
+        yield finding(
+            "warning",
+            f"Only {count} are on the GPU although all would fit.",
+            (f"needs {in_words(need.needed)} (an estimate from this log), free {in_words(need.available)}", need.parts),
+            "Ask for all layers: `-ngl 99` or `-ngl auto` (llama-server), `n_gpu_layers=-1` (Python).",
+            _fit_lines(load),
+        )
+
+
+def _planned_partly(load: Load) -> bool:
+    """Whether a load that failed would have been partial: the engine said beforehand that not all layers fit."""
+    fit, on_gpu, total = load.fit, load.layers_on_gpu, load.layers_total
+    known = (
+        fit is not None
+        and isinstance(fit.required_full_bytes, int)
+        and isinstance(on_gpu, int)
+        and isinstance(total, int)
+    )
+    return (
+        load.outcome == FAILED and known and isinstance(on_gpu, int) and isinstance(total, int) and 0 < on_gpu < total
+    )
+
+
+def _too_big(load: Load, need: Needs, count: str) -> Finding:
+    said = "" if need.said else " (added up from this log)"
+    return finding(
+        "warning",
+        f"{load_name(load)} needs {in_words(need.needed)}{said} and the GPU has {in_words(need.available)} free, "
+        f"so {count} are on it and the rest runs on the CPU.",
+        (f"{need.parts}: {need.biggest} take{'s' if need.biggest != 'the weights' else ''} most", _cpu_bytes(load)),
+        what_makes_it_fit(load, need),
+        _fit_lines(load),
+    )
+
+
+def _by_choice(load: Load) -> Finding:
+    """Tensors were kept in system memory on purpose (-ot, --n-cpu-moe)."""
+    return finding(
+        "info",
+        f"{load.layers_on_gpu}/{load.layers_total} layers count as on the GPU; tensor overrides (-ot, "
+        "--n-cpu-moe) keep "
+        f"{_host_weights(load)} of the weights in system memory.",
+        ("judge such a load by bytes, not by layers: the speed is that of system memory for those tensors",),
+        "Nothing, if that was the plan; with GPU memory to spare move more expert tensors there (fewer `-ot ...=CPU`).",
+        _offload_lines(load),
+    )
+
+
+def _asked_for(load: Load) -> str:
+    asked = load.settings.asked_layers
+    return f"{asked} layers were asked for" if isinstance(asked, int) and asked >= 0 else ""
+
+
+def _smaller_buffers(load: Load) -> str:
+    """What frees memory for layers without touching the model: flash attention, where it is off and buffers are large."""
+    compute = sum(use.compute_bytes for use in load.on_gpus if isinstance(use.compute_bytes, int))
+    if load.settings.flash_attn != "off" or compute < _LARGE_BUFFERS:
+        return ""
+    return (
+        f"Switch flash attention on (`-fa on`): without it the compute buffers take {in_words(compute)} of the GPUs. "
+    )
+
+
+def _more_bytes_than_layers(load: Load) -> bool:
+    """Whether far more of the weights is on the GPU than the layer count says: tensors were placed one by one."""
+    gpu, host = (
+        sum(u.weights_bytes for u in uses if isinstance(u.weights_bytes, int)) for uses in (load.on_gpus, load.on_host)
+    )
+    if not isinstance(load.layers_on_gpu, int) or not isinstance(load.layers_total, int) or not load.layers_total:
+        return False
+    return gpu / max(gpu + host, 1) > load.layers_on_gpu / load.layers_total + 0.3
+
+
+def _full_count(load: Load) -> bool:
+    return isinstance(load.layers_on_gpu, int) and load.layers_on_gpu == load.layers_total
+
+
+def _host_weights(load: Load) -> str:
+    """Weights in system memory, at most what is left of the file: a mapped buffer spans tensors that are on the GPU too."""
+    host = sum(use.weights_bytes for use in load.on_host if isinstance(use.weights_bytes, int))
+    gpu = sum(use.weights_bytes for use in load.on_gpus if isinstance(use.weights_bytes, int))
+    whole = load.model.file_bytes
+    return in_words(min(host, max(whole - gpu, 0)) if isinstance(whole, int) and gpu else host)
+
+
+def _cpu_bytes(load: Load) -> str:
+    size = sum(use.weights_bytes for use in load.on_host if isinstance(use.weights_bytes, int))
+    return f"{in_words(size)} of weights in system memory" if size else ""
+
+
+def _offload_lines(load: Load) -> tuple[Event, ...]:
+    return (*events(load, "layers.offloaded"), *events(load, "weights.buffer")[:3])
+
+
+def _fit_lines(load: Load) -> tuple[Event, ...]:
+    return (
+        *events(load, "fit.offload"),
+        *events(load, "layers.offloaded"),
+        *events(load, "kv.buffer")[:2],
+        *events(load, "compute.buffer")[:1],
+    )
