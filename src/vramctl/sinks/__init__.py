@@ -1,0 +1,1 @@
+"""Points and events to elsewhere: files that other programs read."""
