@@ -21,7 +21,8 @@ def arguments(settings: Settings) -> list[str]:
     flags: list[str] = []
     for flag, value in (
         ("-c", settings.n_ctx), ("-ngl", settings.n_gpu_layers), ("-b", settings.n_batch), ("-ub", settings.n_ubatch),
-        ("-np", 1 if settings.kv_unified else settings.n_parallel), ("-ctk", settings.type_k), ("-ctv", settings.type_v), ("-fa", settings.flash_attn),
+        ("-np", 1 if settings.kv_unified else settings.n_parallel), ("-ctk", settings.type_k), ("-ctv", settings.type_v),
+        ("-fa", settings.flash_attn),
         ("-sm", settings.split_mode), ("-mg", settings.main_gpu),
     ):  # fmt: skip
         if value is not None:

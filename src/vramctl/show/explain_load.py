@@ -1,0 +1,240 @@
+"""One load as text: model, layers, a bar and the bytes per device, settings, timeline and requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from vramctl.records import DeviceUse, Unknown
+from vramctl.records.load import CPU_ONLY, FAILED, ON_GPU, PARTIAL, Load, LoggedGpu, LoggedUse, Moment
+from vramctl.records.placement import Bytes
+from vramctl.show.page import Page, labelled
+from vramctl.show.plan_bar import PARTS, bar, glyph
+from vramctl.show.printable import printable
+from vramctl.units import GIB, MIB
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+_MOST_DEVICES = 4
+_OUTCOMES = {
+    ON_GPU: ("on the GPU", "green"),
+    PARTIAL: ("partly on the GPU", "yellow"),
+    CPU_ONLY: ("on the CPU", "yellow"),
+    FAILED: ("failed", "bold red"),
+}
+
+
+def load_parts(load: Load, page: Page, *, gpus: Sequence[LoggedGpu]) -> Iterator[RenderableType]:
+    """A heading, the bars with their legend, then the facts."""
+    yield _heading(load)
+    shown = [use for use in load.devices if use.known_bytes]
+    for use in shown[:_MOST_DEVICES]:
+        yield from _device(use, load, gpus, page)
+    if len(shown) > _MOST_DEVICES:
+        from rich.text import Text
+
+        yield Text(f"and {len(shown) - _MOST_DEVICES} more devices (--json lists them)", style="dim")
+    yield labelled(list(_facts(load)))
+
+
+def load_row(load: Load) -> Text:
+    """A load on one line."""
+    from rich.text import Text
+
+    words, style = _OUTCOMES.get(load.outcome, ("not printed where", ""))
+    seconds = f", {load.load_seconds:.1f} s" if isinstance(load.load_seconds, float) else ""
+    count = load.totals.count
+    requests = f", {count} request{'s' if count > 1 else ''}" if count else ""
+    text = Text(f"line {load.lines[0]:>5}  ", no_wrap=True, overflow="crop")
+    text.append(f"{_layers(load)}{words}", style=style)
+    return text.append(f"{seconds}{requests}: {_name(load)}")
+
+
+def _heading(load: Load) -> Text:
+    from rich.text import Text
+
+    words, style = _OUTCOMES.get(load.outcome, ("where its layers are is not printed", ""))
+    model = load.model
+    size = f", {_size(model.file_bytes)}" if isinstance(model.file_bytes, int) else ""
+    parameters = f", {_billions(model.parameters)}" if isinstance(model.parameters, int) else ""
+    text = Text(_name(load), style="bold")
+    text.append(f"{parameters}{size}: ", style="")
+    text.append(f"{_layers(load)}{words}", style=style)
+    seconds = f", loaded in {load.load_seconds:.1f} s" if isinstance(load.load_seconds, float) else ""
+    return text.append(f"{seconds}  (lines {load.lines[0]}-{load.lines[1]})", style="dim")
+
+
+def _name(load: Load) -> str:
+    model = load.model
+    name = model.name if isinstance(model.name, str) else ""
+    if not name and isinstance(model.path, str):
+        name = model.path.replace("\\", "/").rsplit("/", 1)[-1]
+        name = name[:19] if name.startswith("sha256-") else name
+    if isinstance(model.quantization, str) and model.quantization.lower() not in name.lower():
+        name = f"{name} {model.quantization}"
+    return printable(name).strip() or "model not named"
+
+
+def _layers(load: Load) -> str:
+    if isinstance(load.layers_on_gpu, int) and isinstance(load.layers_total, int):
+        return f"{load.layers_on_gpu}/{load.layers_total} layers " + (
+            "were placed, then it " if load.outcome == FAILED else ""
+        )
+    return ""
+
+
+def _device(use: LoggedUse, load: Load, gpus: Sequence[LoggedGpu], page: Page) -> Iterator[Text]:
+    """The sizes of one device and the bar below them, as wide as its memory where the log prints it."""
+    from rich.text import Text
+
+    room = _room(use, load, gpus)
+    sizes = {"weights": use.weights_bytes, "KV": use.kv_bytes, "compute": _with_output(use)}
+    line = Text.assemble((f"{_device_name(use)}  ", "bold"))
+    for ink in PARTS:
+        size = sizes.get(ink.part, 0)
+        if isinstance(size, int) and size:
+            line.append(f"{glyph(ink, page)} ", style=ink.colour).append(f"{ink.part} {_size(size)}  ")
+    of = f" of {_size(room)}" if room else ""
+    line.append(f"= {_size(use.known_bytes)}{of}{' (estimated before the load)' if load.estimated else ''}")
+    yield line
+    drawn = DeviceUse(use.name, _number(use.weights_bytes), _number(use.kv_bytes), _number(_with_output(use)), 0)
+    scale = max(room, use.known_bytes)
+    yield bar(drawn, total_bytes=scale, budget_bytes=scale, columns=page.width, page=page)
+
+
+def _device_name(use: LoggedUse) -> str:
+    return "system memory" if use.host else printable(use.name)
+
+
+def _with_output(use: LoggedUse) -> Bytes:
+    """Compute and output buffers together, in bytes: one colour of the bar."""
+    compute, output = _number(use.compute_bytes), _number(use.output_bytes)
+    return compute + output
+
+
+def _number(size: Bytes) -> int:
+    return size if isinstance(size, int) else 0
+
+
+def _room(use: LoggedUse, load: Load, gpus: Sequence[LoggedGpu]) -> int:
+    """How much memory the device has, in bytes; 0 where the log does not say."""
+    if use.host:
+        return load.system_total_bytes if isinstance(load.system_total_bytes, int) else 0
+    for gpu in gpus:
+        if gpu.device == use.name or len(gpus) == 1:
+            sizes = (gpu.total_bytes, gpu.available_bytes)
+            return next((size for size in sizes if isinstance(size, int)), 0)
+    return 0
+
+
+def _facts(load: Load) -> Iterator[tuple[str, Text]]:
+    from rich.text import Text
+
+    settings = list(_settings(load))
+    if settings:
+        yield "settings", Text(", ".join(settings))
+    for sequence in ("load", "memory watch"):
+        moments = [moment for moment in load.moments if moment.sequence == sequence]
+        if len(moments) > 1 or (moments and sequence != "load"):
+            yield ("timeline" if sequence == "load" else "watch"), Text(_timeline(moments))
+    if load.totals.count:
+        yield "requests", Text(_requests(load))
+    if load.ended:
+        yield (
+            "ended",
+            Text(printable(load.ended), style="red" if load.outcome == FAILED or "unload" not in load.ended else ""),
+        )
+
+
+def _settings(load: Load) -> Iterator[str]:
+    """The settings in people's words; what is not printed is left out."""
+    settings = load.settings
+    if isinstance(settings.ctx, int):
+        slots = settings.parallel
+        yield f"context {settings.ctx}" + (
+            f" (of {slots} slots together)" if isinstance(slots, int) and slots > 1 else ""
+        )
+    if isinstance(settings.batch, int):
+        yield f"batch {settings.batch}" + (f"/{settings.ubatch}" if isinstance(settings.ubatch, int) else "")
+    if isinstance(settings.flash_attn, str):
+        yield f"flash attention {settings.flash_attn}"
+    if isinstance(settings.type_k, str):
+        yield f"KV {settings.type_k}" + (
+            f"/{settings.type_v}"
+            if settings.type_v not in (settings.type_k,) and isinstance(settings.type_v, str)
+            else ""
+        )
+    if isinstance(settings.asked_layers, int):
+        yield (
+            "layers chosen by the engine" if settings.asked_layers < 0 else f"{settings.asked_layers} layers asked for"
+        )
+    if isinstance(settings.threads, int):
+        yield f"{settings.threads} threads"
+    if isinstance(settings.mmap, bool):
+        yield "mmap" if settings.mmap else "no mmap"
+    if settings.kv_offload is False:
+        yield "KV cache kept in system memory"
+    if isinstance(settings.overridden_tensors, int):
+        yield f"{settings.overridden_tensors} tensors moved by -ot"
+    if isinstance(settings.pipeline_copies, int) and settings.pipeline_copies > 1:
+        yield f"{settings.pipeline_copies} pipeline copies"
+
+
+def _timeline(moments: Sequence[Moment]) -> str:
+    """The steps with the seconds since the first one that has a time."""
+    start: float | None = None
+    steps: list[str] = []
+    for moment in _once(moments):
+        seconds = moment.seconds
+        if isinstance(seconds, float) and start is None:
+            start = seconds
+        at = (
+            f"+{seconds - start:.1f} s " if isinstance(seconds, float) and start is not None and seconds > start else ""
+        )
+        steps.append(f"{at}{printable(moment.what)}")
+    if len(steps) > 9:
+        steps = [*steps[:4], f"{len(steps) - 8} more", *steps[-4:]]
+    return " > ".join(steps)
+
+
+def _once(moments: Sequence[Moment]) -> list[Moment]:
+    """The steps without repetitions of the one before."""
+    kept: list[Moment] = []
+    for moment in moments:
+        if kept and kept[-1].what == moment.what:
+            continue
+        kept.append(moment)
+    return kept
+
+
+def _requests(load: Load) -> str:
+    """How many, how long, how fast."""
+    totals = load.totals
+    words = [f"{totals.count}{f' ({totals.failed} failed)' if totals.failed else ''}"]
+    if totals.latency_seconds:
+        words.append(
+            f"{totals.latency_seconds / totals.count:.1f} s on average, {totals.longest_seconds:.1f} s at most"
+        )
+    for part, name in (("prompt", "read"), ("generated", "wrote")):
+        speeds = [
+            speed for request in load.requests if isinstance(speed := getattr(request, f"{part}_per_second"), float)
+        ]
+        if speeds:
+            words.append(
+                f"{name} {sum(speeds) / len(speeds):.0f} tokens/s"
+                if len(speeds) == 1
+                else f"{name} {min(speeds):.1f}-{max(speeds):.1f} tokens/s"
+            )
+    return ", ".join(words)
+
+
+def _size(size: Bytes) -> str:
+    if isinstance(size, Unknown):
+        return "unknown"
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.0f} MiB"
+
+
+def _billions(count: int) -> str:
+    return f"{count / 1e9:.1f} B parameters" if count >= 1e9 else f"{count / 1e6:.0f} M parameters"

@@ -1,0 +1,115 @@
+"""The first line of an explained log: what a maintainer would answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vramctl.records.finding import ERROR, INFO, Finding
+from vramctl.records.load import CPU_ONLY, FAILED, ON_GPU, PARTIAL, UNCLEAR, Load, Log
+from vramctl.show.printable import printable
+
+HEALTHY, PROBLEM, WARNED, COULD_NOT_TELL = "healthy", "problem", "warning", "could not tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`state` is healthy, problem, warning or could not tell; `words` the sentence."""
+
+    state: str
+    words: str
+
+
+def verdict(log: Log, findings: Sequence[Finding]) -> Verdict:
+    """What is the matter, in one or two sentences; a healthy log says why it is."""
+    serious = [one for one in findings if one.severity != INFO]
+    if serious:
+        first = serious[0]
+        more = len([one for one in serious[1:] if not one.under])
+        also = f" ({more} more below.)" if more else ""
+        return Verdict(PROBLEM if first.severity == ERROR else WARNED, printable(first.what) + also)
+    if not any(count for kind, count in log.event_counts.items() if kind != "unrecognised"):
+        return Verdict(
+            COULD_NOT_TELL, "Could not tell: no line of this log is one of an engine that this program knows."
+        )
+    why = _healthy(log)
+    if why is None:
+        return Verdict(COULD_NOT_TELL, f"Could not tell: {_what_is_missing(log)}")
+    return Verdict(HEALTHY, f"Healthy: {why}")
+
+
+def _healthy(log: Log) -> str | None:
+    """Why a log without findings is healthy; None where it shows too little to say so."""
+    loads = [load for load in log.loads if load.outcome != UNCLEAR or load.ready]
+    if loads:
+        return f"{_loads(loads)}{_served(log)}; no error in the log."
+    if log.totals.count and not log.totals.failed:
+        return f"{log.totals.count} requests were answered; no error in the log."
+    if log.gpus and log.event_counts.get("server.listening"):
+        names = ", ".join(sorted({printable(str(gpu.name)) for gpu in log.gpus}))
+        return f"the server started and found {names}; no model was loaded yet."
+    if "bench.row" in log.event_counts:
+        count = log.event_counts["bench.row"]
+        return f"{count} measurements and no error (whether another build is faster only that build can show)."
+    if "perplexity.pace" in log.event_counts or "perplexity.chunks" in log.event_counts:
+        return "the program computes and prints its results; what else it says is harmless."
+    if log.loads and any(load.devices for load in log.loads):
+        return f"{_loads(list(log.loads))}; no error in the log."
+    return None
+
+
+def _loads(loads: Sequence[Load]) -> str:
+    """What the loads came to, in words."""
+    if len(loads) == 1:
+        return _one(loads[0])
+    outcomes = {
+        outcome: sum(load.outcome == outcome for load in loads) for outcome in (ON_GPU, PARTIAL, CPU_ONLY, UNCLEAR)
+    }
+    words = {
+        ON_GPU: "wholly on the GPU",
+        PARTIAL: "partly on the GPU",
+        CPU_ONLY: "on the CPU",
+        UNCLEAR: "with the layers not printed",
+    }
+    parts = [f"{count} {words[outcome]}" for outcome, count in outcomes.items() if count]
+    if len(parts) == 1:
+        return f"all {len(loads)} loads are {parts[0].partition(' ')[2]}"
+    return f"{len(loads)} loads, {', '.join(parts)}"
+
+
+def _one(load: Load) -> str:
+    if load.outcome == ON_GPU:
+        layers = f"all {load.layers_total} layers" if isinstance(load.layers_total, int) else "the model"
+        several = f" ({len(load.on_gpus)} GPUs)" if len(load.on_gpus) > 1 else ""
+        return f"{layers} {'are' if layers.startswith('all') else 'is'} on the GPU{several}{_embedding(load)}"
+    if load.outcome == PARTIAL:
+        return "the model is placed as its options ask, partly on the GPU"
+    if load.outcome == CPU_ONLY:
+        return "the model runs on the CPU, as this build or these options intend"
+    return "the model works; where its layers are is not printed"
+
+
+def _embedding(load: Load) -> str:
+    host = sum(use.weights_bytes for use in load.on_host if isinstance(use.weights_bytes, int))
+    return " (the token embedding stays in system memory, as it should)" if host else ""
+
+
+def _served(log: Log) -> str:
+    count = log.totals.count
+    if not count:
+        return ""
+    server = "request.finished" in log.event_counts or any(kind.startswith("slot.") for kind in log.event_counts)
+    several = "s" if count > 1 else ""
+    return f", {count} request{several} answered" if server else f", {count} run{several} timed"
+
+
+def _what_is_missing(log: Log) -> str:
+    """What would have to be in the log for an answer."""
+    if any(load.outcome == FAILED for load in log.loads):
+        return "a load failed and the reason is not among these lines; show the whole log from the start of the server."
+    if log.loads:
+        return (
+            "the log does not print where the layers went; show it from the start of the load "
+            "(llama-server: with `-lv 4`, Ollama: OLLAMA_DEBUG=1)."
+        )
+    return "no model load is in this log; show it from the start of the server up to the problem."
