@@ -17,7 +17,7 @@ ARCHITECTURES = frozenset(
     )
 )  # fmt: skip
 MOST_DEVICES = 2
-KV_TYPES = frozenset(("f16", "q8_0", "q4_0"))
+KV_TYPES = frozenset(("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"))
 
 
 def doubts(
