@@ -92,7 +92,7 @@ def settings_of(row: dict[str, Any]) -> Settings:
         flash_attn={1: "on", 0: "off", -1: "auto"}[asked["flash_attn"]], swa_full=asked["swa_full"],
         type_k=BY_ID[asked["type_k"]].name.lower(), type_v=BY_ID[asked["type_v"]].name.lower(),
         kv_unified=asked.get("kv_unified", False), n_outputs_max=asked.get("n_outputs_max", 0),
-        offload_kqv=asked.get("offload_kqv", True), n_gpu_layers=model["n_gpu_layers"],
+        offload_kqv=asked.get("offload_kqv", True), op_offload=asked.get("op_offload", True), n_gpu_layers=model["n_gpu_layers"],
         tensor_split=tuple(model.get("tensor_split", ())) or None,
         tensor_overrides=tuple((pattern, name) for pattern, name in model.get("overrides", ())),
     )  # fmt: skip
@@ -103,7 +103,11 @@ def settings_of(row: dict[str, Any]) -> Settings:
 )
 def test_every_byte_of_a_real_load_on_an_h200_is_where_the_formula_says(build: Any, row: dict[str, Any]) -> None:
     model = model_of(row["shape"], row["quant"])
-    found = formula_placement(model, settings_of(row), cards(row["devices"]), build=build)
+    asked = settings_of(row)
+    found = formula_placement(model, asked, cards(row["devices"]), build=build)
+    if "iq4_nl" in (asked.type_k, asked.type_v):
+        assert not found.exact
+        return
     assert found.exact
     for use in found.placement.devices:
         assert [use.weights_bytes, use.kv_bytes, use.compute_bytes] == row["buffers"].get(use.name, [0, 0, 0])

@@ -123,7 +123,7 @@ def _follow(source: str, out: Output) -> int:
     tell = _tell_json if out.json else _tell_text
     counted = _Counted(open_source(source, follow=True, note=out.progress))
     try:
-        for number, event in enumerate(decode(counted, stats=stats)):
+        for number, event in enumerate(decode(counted, stats=stats, live=True)):
             assembler.add(event)
             if event.level in {"WARN", "ERROR"} or event.kind in _WORTH_A_LOOK or number % _FOLLOW_EVERY == 0:
                 _news(assembler, stats, source, told, tell)

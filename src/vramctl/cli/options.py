@@ -10,7 +10,18 @@ from typing import Any
 import click
 
 from vramctl.cli.output import Output, stream_page, talk
-from vramctl.cli.values import Contexts, Count, Gpu, GpuLayers, KvTypes, ModelReference, Shares, Size, TensorOverride
+from vramctl.cli.values import (
+    Contexts,
+    Count,
+    Gpu,
+    GpuLayers,
+    KvTypes,
+    ModelReference,
+    Share,
+    Shares,
+    Size,
+    TensorOverride,
+)
 from vramctl.records import Settings
 from vramctl.show.settings_text import ALL_EXPERTS
 
@@ -115,7 +126,7 @@ def device_options(command: Command) -> Command:
             ),
             click.option("--ram", type=Size(), help="System memory that may be used. Default: this machine's."),
             click.option(
-                "--utilization", metavar="SHARE", type=click.FloatRange(0, 1, min_open=True), default=0.90, show_default=True,
+                "--utilization", metavar="SHARE", type=Share(), default=0.90, show_default=True,
                 help="Share of each GPU that all programs together may hold.",
             ),
         ),

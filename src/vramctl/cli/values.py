@@ -143,6 +143,20 @@ class TensorOverride(ParamType[tuple[tuple[str, str], ...]]):
         return pattern, buffer
 
 
+class Share(click.FloatRange):
+    """A share above 0, at most 1; click's own range lets `nan` through."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The share."""
+        share = float(super().convert(value, param, ctx))
+        if math.isnan(share):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return share
+
+
 class Size(ParamType[str]):
     """A size such as `32GiB`, checked and passed on as it was written."""
 

@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain, islice
 from typing import Any
 
 from vramctl.logs.dispatch import Claim, Index, indexes
-from vramctl.logs.line import ENGINE, FOREIGN, NOBODY, Message
-from vramctl.logs.lines import Line, take_apart, text_of
+from vramctl.logs.line import ENGINE, FOREIGN, GO, NOBODY, Message
+from vramctl.logs.lines import LONGEST, Line, take_apart, text_of
 from vramctl.logs.memo import NO_ENGINE, NO_LINE, Known, Memo
+from vramctl.logs.platforms import plain
 from vramctl.logs.rule import Rule
 from vramctl.logs.tables import TABLES
 from vramctl.logs.text_lines import attributes_of
+from vramctl.logs.wrapped import SAMPLE_LINES, Judge, joined, width_of
 from vramctl.records.event import Event
 from vramctl.records.unknown import Unknown
 
@@ -55,12 +58,43 @@ def _known() -> dict[str, Index]:
     return indexes(TABLES)
 
 
-def decode(lines: Iterable[str | bytes], *, stats: Stats | None = None) -> Iterator[Event]:
+def decode(lines: Iterable[str | bytes], *, stats: Stats | None = None, live: bool = False) -> Iterator[Event]:
     """The events of a log in order; engine lines that no rule knows come as events of kind `unrecognised`.
 
-    Other programs' lines are only counted, in `stats`, which is filled in when the log ends or is left.
+    Other programs' lines are only counted, in `stats`, which is filled in when the log ends or is left.  Lines that a
+    terminal wrapped are put together, unless the log is `live`: for that, its beginning must be read first.
     """
     stats = Stats() if stats is None else stats
+    if live:
+        return _decoded(lines, stats)
+    rest = iter(lines)
+    beginning = list(islice(rest, SAMPLE_LINES))
+    whole = chain(beginning, rest)
+    width = width_of([_shown(raw) for raw in beginning], _JUDGE)
+    return _unwrapped(whole, width, stats) if width else _decoded(whole, stats)
+
+
+def _unwrapped(lines: Iterable[str | bytes], width: int, stats: Stats) -> Iterator[Event]:
+    """The events of a log that a terminal of `width` columns wrapped, with the numbers of its lines in the file."""
+    firsts, last = [0], 0
+
+    def whole_lines() -> Iterator[str]:
+        nonlocal last
+        for whole in joined((_shown(raw) for raw in lines), width, _JUDGE):
+            firsts.append(whole.line)
+            last = whole.last_line
+            yield whole.text
+
+    for event in _decoded(whole_lines(), stats):
+        yield event._replace(line=firsts[-1], last_line=last)
+    stats.joined += last - stats.lines
+    stats.lines = last
+    for samples in (stats.foreign_samples, stats.unrecognised_samples):
+        samples[:] = [(firsts[number], text) for number, text in samples]
+
+
+def _decoded(lines: Iterable[str | bytes], stats: Stats) -> Iterator[Event]:
+    """The events of lines as they come."""
     memo = Memo(_examined)
     new, last_stamp, number = tuple.__new__, "", 0
     foreign, unrecognised = stats.foreign_samples, stats.unrecognised_samples
@@ -114,6 +148,25 @@ def _examined(raw: str | bytes) -> Known:
     engine, rule, match = claimed
     fields = fields_of(rule, match, message)
     return (rule.kind, fields, message.text, text, engine, message.level, message.function, stamp, line.origin)
+
+
+def _shown(raw: str | bytes) -> str:
+    """A line as a terminal shows it; a very long one is cut, no terminal wrapped that."""
+    return plain(text_of(raw[:LONGEST]))
+
+
+def _knows(text: str) -> bool:
+    """Whether a rule claims a line."""
+    return claim(take_apart(text).message) is not None
+
+
+def _begins(text: str) -> bool:
+    """Whether a text has the head of a line: a platform's prefix, or one that only engines write."""
+    line = take_apart(text)
+    return line.origin is not NOBODY or (line.message.surely == ENGINE and line.message.form == GO)
+
+
+_JUDGE = Judge(_knows, _begins)
 
 
 def claim(message: Message, known: dict[str, Index] | None = None) -> tuple[str, Rule, re.Match[str]] | None:

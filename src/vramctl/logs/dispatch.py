@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from vramctl.logs.line import Message
 from vramctl.logs.lines import take_apart
-from vramctl.logs.literals import variants, whole_text, whole_words
+from vramctl.logs.literals import leading_words, variants, whole_text, whole_words
 from vramctl.logs.rule import Rule
 
 Claim = tuple[str, Rule]
@@ -46,9 +46,9 @@ class Index:
         words = whole_words(variant)
         if not words:
             raise ValueError(f"{rule.kind}: {variant!r} holds no whole word; name the function")
-        word, leads = words[0]
-        if leads:
-            _append(self.first, word, claim)
+        leading = leading_words(variant)
+        if leading:
+            _append(self.first, " ".join(leading), claim)
             return
         telling = min(words, key=lambda found: (common[found[0]], -len(found[0])))
         _append(self.inside, telling[0], claim)
@@ -60,6 +60,8 @@ class Index:
         words = text.split(None, _WORDS_READ)
         if words:
             found += self.first.get(words[0], _NO_CLAIMS)
+            if len(words) > 1:
+                found += self.first.get(f"{words[0]} {words[1]}", _NO_CLAIMS)
         if message.function:
             found += self.function.get(message.function, _NO_CLAIMS)
         for word in self.telling & words:

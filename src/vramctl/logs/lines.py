@@ -48,20 +48,21 @@ def take_apart(text: str) -> Line:
         text = _WIDE.sub(_WIDEST, text)
     if not text.isprintable():
         text = plain(text)
+    if text[:1] in " \t":
+        text = text.lstrip(" \t")
     origin, stamp = NOBODY, ""
     for _ in range(_DEEPEST):
         message = own_form(text)
         if message is not None:
             return Line(message, origin, stamp)
         written = None
-        stripped = text.lstrip(" \t")
-        for reader in readers_for(stripped[:1]):
-            written = reader(stripped)
+        for reader in readers_for(text[:1]):
+            written = reader(text)
             if written is not None:
                 break
         if written is None:
             break
-        text = written.payload
+        text = written.payload.lstrip(" \t")
         origin = written.origin if origin is NOBODY or origin.platform == "quoted" else origin
         stamp = stamp or written.stamp
     return Line(text_line(text.strip()), origin, stamp)

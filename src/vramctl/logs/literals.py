@@ -133,6 +133,15 @@ def whole_words(pattern: str) -> list[tuple[str, bool]]:
     return found
 
 
+def leading_words(pattern: str) -> tuple[str, ...]:
+    """The words that every match begins with, two at most."""
+    parts = literal_runs(pattern)[0].replace(_BLANK, f" {_BLANK} ").split(" ")
+    if parts[:2] != ["", _BLANK]:
+        return ()
+    found = [part for part in parts[2:-1] if part != _BLANK]
+    return tuple(found[: found.index("")] if "" in found else found)[:2]
+
+
 def whole_text(pattern: str) -> str | None:
     """The message itself, where the pattern is plain text from `^` to `$`."""
     runs = literal_runs(pattern)

@@ -14,6 +14,7 @@ _UNITS = {
 _SIZE = re.compile(r"^\s*(-?\d{1,19})(?:\.(\d{1,12}))?\s*([kKMGT]i?B|B|)$")
 _SIZE_IN_LIST = re.compile(r"-?\d[\d.]* ?(?:[kKMGT]i?B|B)?")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|μs|ns)")
+_LONGEST_DURATION = 64
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 _YES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -84,16 +85,17 @@ def flag(text: str) -> bool:
 @lru_cache(1024)
 def duration(text: str) -> float:
     """Seconds of a Go duration: `1m12s` is 72.0, `46.6µs` is 0.0000466, `2.5s`."""
+    if text == "0":
+        return 0.0
     position, seconds = 0, 0.0
-    for match in _DURATION_PART.finditer(text):
-        if match.start() != position:
+    while position < len(text) <= _LONGEST_DURATION:
+        match = _DURATION_PART.match(text, position)
+        if match is None:
             break
         position = match.end()
         seconds += float(match[1]) * _SECONDS[match[2]]
     if position != len(text) or not text:
-        if text == "0":
-            return 0.0
-        raise ValueError(f"{text!r} is not a duration")
+        raise ValueError(f"{text[:80]!r} is not a duration")
     return seconds
 
 

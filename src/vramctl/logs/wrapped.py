@@ -1,21 +1,31 @@
 """Lines that a terminal wrapped, put together again where the wrapping is certain.
 
-Certain means: many lines are exactly as long as the longest, what follows such a line is no line of its own, and both
-together are a line that a rule knows.
+Certain means: several lines end in the same column and hardly one is longer, what follows such a line is no line of
+its own, and both together are a line that a rule knows.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 SAMPLE_LINES = 4096
 _NARROWEST, _WIDEST = 60, 400
-_FEWEST = 2
+_FEWEST = 3
+_MOST_LONGER = 0.02
+"""The share of lines that may be longer than the terminal: what was pasted beside the copy."""
 _MOST_PARTS = 40
 
-Knows = Callable[[str], bool]
-"""Whether a rule claims a line."""
+
+class Judge(NamedTuple):
+    """What is asked about a piece of text."""
+
+    knows: Callable[[str], bool]
+    """Whether a rule claims it as a line."""
+    begins: Callable[[str], bool]
+    """Whether it begins like a line of its own: with a prefix of the platform or of an engine."""
 
 
 class Joined(NamedTuple):
@@ -26,16 +36,18 @@ class Joined(NamedTuple):
     last_line: int
 
 
-def width_of(texts: Sequence[str], knows: Knows) -> int:
+def width_of(texts: Sequence[str], judge: Judge) -> int:
     """Columns of the terminal that wrapped these lines; 0 where it is not certain that one did."""
-    width = max((len(text) for text in texts), default=0)
-    if not _NARROWEST <= width <= _WIDEST:
-        return 0
-    wrapped = sum(
-        _cut(text, width) and continues(text, after, width, knows)
-        for text, after in zip(texts, texts[1:], strict=False)
+    widths = Counter(
+        len(text)
+        for text, after in pairwise(texts)
+        if _NARROWEST <= len(text) <= _WIDEST and continues(text, after, len(text), judge)
     )
-    return width if wrapped >= _FEWEST else 0
+    if not widths:
+        return 0
+    width, wrapped = max(widths.items(), key=lambda found: (found[1], found[0]))
+    longer = sum(len(text) > width for text in texts)
+    return width if wrapped >= _FEWEST and longer <= len(texts) * _MOST_LONGER else 0
 
 
 def _cut(text: str, width: int) -> bool:
@@ -43,11 +55,11 @@ def _cut(text: str, width: int) -> bool:
     return width - 1 <= len(text) <= width
 
 
-def continues(text: str, after: str, width: int, knows: Knows) -> bool:
+def continues(text: str, after: str, width: int, judge: Judge) -> bool:
     """Whether `after` is the rest of `text`: no line of its own, and needed to make one."""
-    if not after or after.isspace() or knows(after):
+    if not after or after.isspace() or judge.begins(after) or judge.knows(after):
         return False
-    return not knows(text) or knows(_glued(text, after, width))
+    return not judge.knows(text) or judge.knows(_glued(text, after, width))
 
 
 def _glued(text: str, after: str, width: int) -> str:
@@ -55,12 +67,12 @@ def _glued(text: str, after: str, width: int) -> str:
     return f"{text}{' ' * (width - len(text))}{after}"
 
 
-def joined(texts: Iterable[str], width: int, knows: Knows) -> Iterator[Joined]:
+def joined(texts: Iterable[str], width: int, judge: Judge) -> Iterator[Joined]:
     """Whole lines of a log that a terminal of `width` columns wrapped."""
     whole, last_part, first, last = "", "", 0, 0
     for number, text in enumerate(texts, 1):
         fits = first and last - first < _MOST_PARTS and _cut(last_part, width)
-        if fits and continues(whole, text, max(width, len(whole)), knows):
+        if fits and continues(whole, text, max(width, len(whole)), judge):
             whole = whole + " " * (width - len(last_part)) + text
             last_part, last = text, number
             continue

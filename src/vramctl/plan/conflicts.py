@@ -35,7 +35,7 @@ def _corrupt(model: Model, what: str) -> BadInput:
 
 def check_settings(asked: Settings, model: Model, *, devices: int) -> None:
     """Raises BadInput for the first contradiction among what was asked for a llama.cpp program; silent otherwise."""
-    for check in (_counts, _kv_types, _batches, _layers, _devices):
+    for check in (_counts, _kv_types, _batches, _layers, _devices, _overrides):
         check(asked, model, devices)
 
 
@@ -138,6 +138,18 @@ def _devices(asked: Settings, model: Model, devices: int) -> None:
             "no-such-gpu", f"--main-gpu {asked.main_gpu} does not exist.", because=(f"{devices} devices, counted from 0",),
             fix=f"Use 0 to {max(devices, 1) - 1}.",
         )  # fmt: skip
+
+
+def _overrides(asked: Settings, model: Model, devices: int) -> None:
+    known = ("CPU", *(f"CUDA{index}" for index in range(devices)), *(("CUDA_Host",) if devices else ()))
+    for pattern, buffer in asked.tensor_overrides or ():
+        if buffer not in known:
+            raise BadInput(
+                "unknown-buffer",
+                f"--override-tensor {pattern}={buffer} names a buffer that is not there.",
+                because=(f"buffers of this plan: {', '.join(known)}", "llama.cpp: unknown buffer type"),
+                fix=f"Write {pattern}=CPU, or another of these.",
+            )
 
 
 def train_ctx_note(settings: Settings, model: Model) -> str | None:

@@ -120,7 +120,7 @@ def _job_v2(
     config: Config, groups: Groups, settings: Settings, devices: tuple[Device, ...], budgets: tuple[int, ...]
 ) -> _Job | Unknown:
     """The load in ExLlamaV2: autosplit with its reserve, or the manual split."""
-    cache = _cache_name_v2(settings.type_k)
+    cache = _cache_name_v2(settings.type_k, settings.type_v)
     rows = min(settings.n_batch or v2.MAX_INPUT_LEN, settings.n_ctx or config.max_tokens)
     flash, tabby = settings.flash_attn != "off", settings.program == "tabbyapi"
     parts = v2.parts_v2(config, groups, rows=rows, flash_attn=flash, cache=cache, last_row_only=tabby)
@@ -151,13 +151,14 @@ def _job_v2(
     return _Job(parts, limits, ceilings, shared, auto, "Insufficient VRAM for model and cache")
 
 
-def _cache_name_v2(text: str | None) -> str:
+def _cache_name_v2(text: str | None, other: str | None) -> str:
     name = {"f16": "fp16", "8bit": "fp8"}.get((text or "fp16").lower(), (text or "fp16").lower())
-    if name not in v2.CACHE_NAMES:
+    mixed = other is not None and other != text
+    if name not in v2.CACHE_NAMES or mixed:
         raise BadInput(
             "exllama-cache-type",
-            f"ExLlamaV2 has no cache of type {text}.",
-            because=("its caches are fp16, fp8, q8, q6 and q4",),
+            f"ExLlamaV2 has no cache of type {text},{other}." if mixed else f"ExLlamaV2 has no cache of type {text}.",
+            because=("its caches are fp16, fp8, q8, q6 and q4, each for keys and values alike",),
             fix="Use one of these with --kv-type.",
         )
     return name

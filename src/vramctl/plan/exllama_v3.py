@@ -41,12 +41,14 @@ _RINGS = frozenset({"GptOssForCausalLM"})
 
 def cache_bits(text: str | None, other: str | None) -> tuple[int, int] | None:
     """Bits of K and V for `8,4`, or `8` and `4`, None for fp16; ValueError for anything else."""
-    if text in (None, "fp16", "f16"):
+    whole = (None, "fp16", "f16")
+    if text in whole and other in whole:
         return None
     given = [text or ""] if "," in (text or "") else [text or "", other or text or ""]
     bits = [part.strip().lower().removeprefix("q") for part in ",".join(given).split(",")]
     if len(bits) != 2 or not all(part.isdecimal() and 2 <= int(part) <= 8 for part in bits):
-        raise ValueError(f"{text!r} is not fp16 or two numbers of bits from 2 to 8 such as 8,4")
+        said = ",".join(given)
+        raise ValueError(f"{said!r} is not fp16 or two numbers of bits from 2 to 8 such as 8,4")
     return int(bits[0]), int(bits[1])
 
 

@@ -14,6 +14,9 @@ from vramctl.units import pad
 CTX_STEP = 256
 SMALL_UBATCHES = (256, 128)
 MAX_MEASURES = 80
+MOST_CHOSEN_CTX = (
+    1 << 21
+)  # an engine keeps some 60 bytes a token while it is asked: 134 MiB; more is planned where it is asked for
 
 
 class CannotMeasure(Exception):
@@ -123,7 +126,8 @@ def _largest_ctx(model: Model, settings: Settings, judge: Judge, *, devices: int
         if devices and inside > sum(judge.budgets):
             return 0
     step = CTX_STEP * (1 if settings.kv_unified else settings.n_parallel or 1)
-    most = max(train_ctx(model) * (1 if settings.kv_unified else settings.n_parallel or 1), settings.n_ctx or 0)
+    trained = train_ctx(model) * (1 if settings.kv_unified else settings.n_parallel or 1)
+    most = max(min(trained, MOST_CHOSEN_CTX), settings.n_ctx or 0)
     most = max(most // step, 1) * step
 
     def over(n_ctx: int) -> int:

@@ -233,6 +233,8 @@ def hparams(model: Model) -> Hparams | Unknown:
         return Unknown(f"the header has no {arch}.block_count or no {arch}.embedding_length")
     if head.whole("expert_count") > MAX_EXPERTS or min(head.per_layer("expert_used_count", total, (0,))) < 0:
         return Unknown(f"llama.cpp takes at most {MAX_EXPERTS} experts")
+    if arch in _DELTA_NET and head.whole("full_attention_interval", 4) <= 0:
+        return Unknown(f"{arch}.full_attention_interval is {head.whole('full_attention_interval')}")
     layers = total - head.whole("nextn_predict_layers")
     zeros = (0,) * total
     heads = head.per_layer("attention.head_count", total, zeros)

@@ -70,6 +70,13 @@ def _program(request: Request, model: Model) -> str:
             because=(f"{program} runs on {ENGINE_OF[program]}",),
             fix=f"Leave out --engine, or use --engine {ENGINE_OF[program]}.",
         )
+    if request.engine_version is not None and program != "ollama":
+        raise BadInput(
+            "no-version-for-program",
+            f"--engine-version is for Ollama's formulas, not for {program}.",
+            because=("each other formula is of one version, and a build that is asked is of its own",),
+            fix="Leave it out, or add --for ollama.",
+        )
     gguf = ENGINE_OF[program] in ("llama.cpp", "ollama")
     if gguf != (model.kind == "gguf"):
         raise BadInput(

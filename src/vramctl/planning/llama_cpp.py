@@ -13,7 +13,7 @@ from vramctl.plan.fit import CannotMeasure, Choice, Judge, choose
 from vramctl.plan.overhead import SOURCE, SOURCE_CPU, budget_bytes, overhead_bytes
 from vramctl.plan.programs import llama_cpp_python, llama_server
 from vramctl.planning.request import Request
-from vramctl.planning.witnesses import Asked, DryRunWitness, Witnesses, with_extras
+from vramctl.planning.witnesses import Asked, DryRunWitness, FormulaWitness, Witnesses, with_extras
 from vramctl.probes.models import look_model
 from vramctl.records import (
     Advice,
@@ -28,6 +28,7 @@ from vramctl.records import (
     Settings,
     Unknown,
 )  # fmt: skip
+from vramctl.records.placement import total
 from vramctl.units import GIB, format_bytes
 
 # A projector's own compute buffer is not in its header; Ollama keeps this much for it (llm/llama_server.go v0.33.0-rc2).
@@ -60,9 +61,11 @@ def plan_with_llama_cpp(
 
 
 def normalised(asked: Settings, model: Model) -> Settings:
-    """What was asked with `all` layers as a number, and overrides that forbid choosing experts kept."""
+    """What was asked with `all` layers as a number, and no experts of layers that the model has not (`--n-cpu-moe 99`)."""
     if asked.n_gpu_layers == -1:
         asked = replace(asked, n_gpu_layers=model.layers + 1)
+    if asked.n_cpu_moe is not None and asked.n_cpu_moe > model.layers:
+        asked = replace(asked, n_cpu_moe=model.layers)
     return asked
 
 
@@ -109,11 +112,11 @@ def _refused(reference: str, reason: str, witness: DryRunWitness) -> BadInput:
 
 
 def _could_not(reason: str, witness: Asked) -> CouldNotTell:
-    said = witness.witness(Settings())
+    said = witness.why if isinstance(witness, FormulaWitness) else ()
     return CouldNotTell(
         "no-witness",
         "Nobody could say where this model's bytes would go.",
-        because=(reason, *said.because[:2]),
+        because=(reason, *said),
         fix="Change the settings named above, or ask another build with --engine-path.",
     )
 
@@ -201,7 +204,12 @@ def _plan(
         layers_total=model.layers + 1,
         fits=choice.fits,
         max_ctx=choice.max_ctx,
-        advice=(*_notes(settings, model), *_host_advice(judge, settings, host), *advice),
+        advice=(
+            *_draft_advice(choice, extras, devices, budgets),
+            *_notes(settings, model),
+            *_host_advice(judge, settings, host),
+            *advice,
+        ),
         overhead_source=SOURCE if devices else SOURCE_CPU,
     )
 
@@ -248,6 +256,27 @@ def _notes(settings: Settings, model: Model) -> tuple[Advice, ...]:
         return ()
     return (Advice(f"The context is longer than the training: {note}.", ("answers degrade beyond it",),
                    f"Use at most --ctx {model.train_ctx} per sequence, or RoPE scaling."),)  # fmt: skip
+
+
+def _draft_advice(
+    choice: Choice, extras: Extras, devices: tuple[Device, ...], budgets: tuple[int, ...]
+) -> tuple[Advice, ...]:
+    """Says so where the draft model alone is over a device's budget: nothing else would help."""
+    if choice.fits or extras.draft is None or extras.draft_model is None:
+        return ()
+    drafted = extras.draft.place(_draft_settings(choice.settings, extras.draft_model, devices))
+    if isinstance(drafted, Unknown):
+        return ()
+    for use, budget in zip(drafted.devices, budgets, strict=True):
+        alone = total(use.weights_bytes, use.kv_bytes, use.compute_bytes)
+        if isinstance(alone, int) and alone > budget:
+            what = f"The draft model alone takes {format_bytes(alone)} of {use.name}."
+            return (
+                Advice(
+                    what, (f"the budget there is {format_bytes(budget)}",), "leave out --draft, or use a smaller one"
+                ),
+            )
+    return ()
 
 
 def _host_advice(judge: Judge, settings: Settings, host: Host) -> tuple[Advice, ...]:

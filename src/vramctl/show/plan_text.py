@@ -142,11 +142,14 @@ def _context(plan: Plan) -> str:
     """How far the context can grow, or how many tokens each sequence has."""
     if isinstance(plan.max_ctx, Unknown):
         return f"the largest is unknown: {printable(plan.max_ctx.reason)}"
+    layers = "all layers and experts" if plan.settings.n_cpu_moe else "all layers"
     if plan.max_ctx <= 0:
-        return "no context keeps all layers on the GPU"
+        return f"no context keeps {layers} on the GPU"
     trained = plan.model.train_ctx
-    whole = isinstance(trained, int) and plan.max_ctx >= trained
-    return f"up to {plan.max_ctx} tokens{' (all it was trained for)' if whole else ''} with all layers on the GPU"
+    limit = ""
+    if isinstance(trained, int) and 0 < trained <= plan.max_ctx:
+        limit = " (all it was trained for)" if trained == plan.max_ctx else f" (it was trained for {trained})"
+    return f"up to {plan.max_ctx} tokens{limit} with all layers on the GPU"
 
 
 def witness_line(witness: Witness) -> Text:

@@ -79,7 +79,7 @@ def _claim(plan: Plan) -> tuple[str, str]:
 def _what_fits(plan: Plan) -> str:
     parts = [_layers(plan)] if plan.devices else []
     if plan.settings.n_ctx is not None:
-        parts.append(f"{plan.settings.n_ctx} tokens of context")
+        parts.append(f"{plan.settings.n_ctx} token{'' if plan.settings.n_ctx == 1 else 's'} of context")
     if not plan.devices:
         parts.append(f"{_of(plan.placement.host.used_bytes, plan.host.available_bytes)} system memory")
     elif isinstance(used_on_devices(plan), Unknown):
