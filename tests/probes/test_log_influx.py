@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -50,7 +51,17 @@ def influx1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program = shutil.which("influxd")
     if program is None:
         pytest.skip("influxd is not installed")
-    folder = tmp_path_factory.mktemp("influx")
+    for _ in range(5):  # a free port can be taken by somebody else before influxd binds it
+        with _influxd(program, tmp_path_factory.mktemp("influx")) as address:
+            if address is not None:
+                yield address
+                return
+    raise AssertionError("influxd did not start in five tries")
+
+
+@contextlib.contextmanager
+def _influxd(program: str, folder: Path) -> Iterator[str | None]:
+    """Its address, once its database is there; None where it did not come up."""
     port = _free_port()
     (folder / "conf").write_text(
         f'reporting-disabled = true\nbind-address = "127.0.0.1:{_free_port()}"\n'
@@ -62,29 +73,31 @@ def influx1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server = subprocess.Popen([program, "-config", str(folder / "conf")], stdout=log, stderr=log)
         address = f"http://127.0.0.1:{port}"
         try:
-            _await(address, folder / "log")
-            _ask(address, "CREATE USER admin WITH PASSWORD 'secret' WITH ALL PRIVILEGES")
-            _ask(address, "CREATE DATABASE telegraf", user=True)
-            yield address
+            yield address if _is_ready(server, address) else None
         finally:
             server.terminate()
             server.wait(10)
 
 
-def _await(address: str, log: Path) -> None:
+def _is_ready(server: subprocess.Popen[bytes], address: str) -> bool:
     until = time.monotonic() + 20
-    while time.monotonic() < until:
-        try:
-            urllib.request.urlopen(f"{address}/ping", timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(log.read_text()[-2000:])
+    while time.monotonic() < until and server.poll() is None:
+        with contextlib.suppress(OSError):
+            with urllib.request.urlopen(f"{address}/ping", timeout=1) as answer:
+                if "X-Influxdb-Version" not in answer.headers:
+                    return False  # another server's port
+            _ask(address, "CREATE USER admin WITH PASSWORD 'secret' WITH ALL PRIVILEGES")
+            _ask(address, "CREATE DATABASE telegraf")
+            if "telegraf" in _ask(address, "SHOW DATABASES"):
+                return True
+        time.sleep(0.1)
+    return False
 
 
-def _ask(address: str, query: str, *, user: bool = False) -> None:
-    asked = {"q": query} | ({"u": "admin", "p": "secret"} if user else {})
-    urllib.request.urlopen(f"{address}/query?{urllib.parse.urlencode(asked)}", b"", timeout=10).close()
+def _ask(address: str, query: str) -> str:
+    asked = {"q": query, "u": "admin", "p": "secret"}
+    with urllib.request.urlopen(f"{address}/query?{urllib.parse.urlencode(asked)}", b"", timeout=10) as answer:
+        return str(answer.read().decode())
 
 
 def _write(address: str, measurement: str, field: str, points: list[tuple[int, str]]) -> None:
