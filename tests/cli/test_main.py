@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -220,3 +221,23 @@ def test_schema_prints_a_schema(name: str, capsys: pytest.CaptureFixture[str]) -
 def test_schema_alone_lists_the_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     assert capsys.readouterr().out.split() == list(NAMES)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell's redirections")
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("schema plan", 0), ("plan nope.gguf --json", 2), ("plan nope.gguf", 2)]
+)
+def test_closed_streams_leave_the_exit_code(arguments: str, code: int) -> None:
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        command = f'"{sys.executable}" -m vramctl {arguments} {closed}'
+        assert subprocess.run(["sh", "-c", command], capture_output=True, timeout=60).returncode == code
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("arguments", ["schema plan", "shapes --json"])
+def test_a_full_disk_is_an_error_without_a_traceback(arguments: str) -> None:
+    command = f'"{sys.executable}" -m vramctl {arguments} > /dev/full'
+    found = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60, text=True)
+    assert found.returncode == 2
+    assert found.stderr.startswith("error: cannot-write")
+    assert "Traceback" not in found.stderr

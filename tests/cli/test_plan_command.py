@@ -131,3 +131,33 @@ def test_a_model_that_is_not_there_is_code_2(capsys: pytest.CaptureFixture[str])
 
 def test_a_gpu_that_is_not_known_is_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert document_of(capsys, *SMALL, "--gpu", "RTX 9999", code=2)["code"] == "unknown-gpu"
+
+
+@pytest.mark.parametrize("share", ["nan", "0", "1.5", "inf"])
+def test_a_share_that_is_none_is_wrong_usage(share: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "--gpu", "RTX 3060", "--utilization", share]) == 2
+    assert "--utilization" in capsys.readouterr().err
+
+
+def test_a_version_for_a_program_that_has_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "--gpu", "RTX 3060", "--engine-version", "0.12.10"]) == 2
+    assert "add --for ollama" in capsys.readouterr().err
+
+
+def test_more_experts_than_layers_are_those_of_all_layers(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["plan", "shape:gpt-oss-20b@MXFP4_MOE", "--witness", "formula", "--gpu", "8GiB", "--n-cpu-moe", "99"]
+    assert main([*arguments, "--ctx", "4k"]) == 0
+    assert "(experts of the first 24 in system memory)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_no_claim_of_exactness_stands_in_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "--gpu", "2x RTX 3090", "--split", "row"]) == 3
+    error = capsys.readouterr().err
+    assert "no formula for split mode row" in error
+    assert "equal to real" not in error
+
+
+def test_a_draft_model_that_is_too_large_is_what_to_change(capsys: pytest.CaptureFixture[str]) -> None:
+    draft = ["--draft", "shape:llama3.1-70b@Q4_K_M"]
+    document = document_of(capsys, *SMALL, "--gpu", "RTX 3060", "--ctx", "4k", *draft, code=1)
+    assert "--draft" in document["advice"][0]["fix"]

@@ -60,3 +60,11 @@ def test_a_context_beyond_the_training_is_noted_per_sequence(dense: Model) -> No
     note = train_ctx_note(Settings(n_ctx=262144, kv_unified=True), dense)
     assert note is not None and "131072" in note
     assert train_ctx_note(Settings(n_ctx=262144, n_parallel=4, kv_unified=False), dense) is None
+
+
+def test_an_override_names_a_buffer_that_there_is(dense: Model) -> None:
+    check_settings(Settings(tensor_overrides=(("a", "CPU"), ("b", "CUDA1"))), dense, devices=2)
+    for devices, buffer in ((2, "CUDA2"), (0, "CUDA0"), (1, "GPU")):
+        with pytest.raises(BadInput) as raised:
+            check_settings(Settings(tensor_overrides=(("a", buffer),)), dense, devices=devices)
+        assert raised.value.code == "unknown-buffer"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.util
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vramctl.errors import BadInput
 from vramctl.formats.gguf import key_spans
+from vramctl.plan.graph_hparams import hparams
 from vramctl.planning import Request, make_plan
-from vramctl.records import Settings
+from vramctl.records import Settings, Unknown
 from vramctl.shapes import shape_model
 
 engine = pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="no engine is installed")
@@ -82,3 +84,10 @@ def test_an_absurd_training_context_is_not_believed(tmp_path: Path, value: int) 
     path = changed(tmp_path, "llama3.1-8b", "context_length", "I", value)
     found = make_plan(Request(model=path, gpus=("RTX 3060",), settings=Settings()))
     assert found.fits and found.settings.n_ctx and found.settings.n_ctx < 1 << 20
+
+
+@pytest.mark.parametrize("value", [0, -4])
+def test_an_interval_of_no_layers_is_not_divided_by(value: int) -> None:
+    model = shape_model("qwen3-next-80b-a3b", "Q4_K_M")
+    broken = replace(model, metadata={**model.metadata, "qwen3next.full_attention_interval": value})
+    assert hparams(broken) == Unknown(f"qwen3next.full_attention_interval is {value}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -46,10 +47,15 @@ def cli(context: click.Context) -> int:
 
 def run() -> NoReturn:
     """Run the program with this process's arguments and exit."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started it: the exit code still says how it went
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the end
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a name that the terminal cannot show must not end the program
-    signal.signal(signal.SIGTERM, _terminated)
+    for ending in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # nohup's wish stands
+            signal.signal(ending, _terminated)
     sys.exit(main(sys.argv[1:]))
 
 
@@ -89,18 +95,19 @@ def _before_dashes(arguments: Sequence[str]) -> tuple[str, ...]:
 
 
 def _report(error: VramctlError, given: Sequence[str]) -> int:
-    """Print the error where it belongs, and return its exit code."""
-    if "--json" in given:
-        import json
+    """Print the error where it belongs, and return its exit code; where even that cannot be written, the code remains."""
+    with contextlib.suppress(BadInput):
+        if "--json" in given and error.code != "cannot-write":
+            import json
 
-        from vramctl.show.error_text import error_document
+            from vramctl.show.error_text import error_document
 
-        write(json.dumps(error_document(error), indent=2) + "\n")
-    else:
-        from vramctl.show.error_text import error_text
+            write(json.dumps(error_document(error), indent=2) + "\n")
+        else:
+            from vramctl.show.error_text import error_text
 
-        page = stream_page(sys.stderr, colour=False if "--no-color" in given else None)
-        write(error_text(error, page), stream=sys.stderr)
+            page = stream_page(sys.stderr, colour=False if "--no-color" in given else None)
+            write(error_text(error, page), stream=sys.stderr)
     return error.exit_code
 
 

@@ -37,14 +37,26 @@ def stream_page(stream: TextIO, *, colour: bool | None = None) -> Page:
 
 
 def write(text: str, *, stream: TextIO | None = None) -> None:
-    """Write the text at once; a reader that has gone away (`| head`) is not an error."""
+    """Write the text at once; a reader that has gone away (`| head`) is not an error, a full disk is BadInput."""
     stream = stream or sys.stdout
     try:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
-        # Python flushes again when it ends: that must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _discard(stream)
+    except OSError as error:
+        _discard(stream)
+        raise _cannot_write("The answer", error, fix="Make room where the output goes, or give --output.") from None
+
+
+def _discard(stream: TextIO) -> None:
+    """What is left in the stream goes nowhere: Python flushes again when it ends, which must not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _cannot_write(what: str, error: OSError, *, fix: str) -> BadInput:
+    because = (error.strerror or type(error).__name__,)
+    return BadInput("cannot-write", f"{what} cannot be written.", because=because, fix=fix)
 
 
 def answer(text: str, file: str | None) -> None:
@@ -55,12 +67,8 @@ def answer(text: str, file: str | None) -> None:
     try:
         Path(file).write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
-        raise BadInput(
-            "cannot-write",
-            f"{file} cannot be written.",
-            because=(error.strerror or type(error).__name__,),
-            fix="Give --output a file in a folder that exists and can be written.",
-        ) from None
+        fix = "Give --output a file in a folder that exists and can be written."
+        raise _cannot_write(file, error, fix=fix) from None
 
 
 def answer_json(document: dict[str, Any], file: str | None = None) -> None:

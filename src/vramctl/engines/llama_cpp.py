@@ -114,7 +114,11 @@ class DryRun:
         self._count = self._crashes = 0
 
     def __enter__(self) -> DryRun:
-        self._start()
+        try:
+            self._start()
+        except BaseException:  # Ctrl-C while the child starts: nobody else would end it
+            self._end()
+            raise
         return self
 
     def _start(self) -> None:
@@ -125,7 +129,11 @@ class DryRun:
         command += ["--max-devices", str(self._max_devices)]
         if self.build.backends_from:
             command += ["--backends-from", self.build.backends_from]
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
+        try:
+            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
+        except OSError as error:
+            self.ready = Unknown(f"no temporary file can be made: {error.strerror}")
+            return
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -37,9 +37,7 @@ def stand_in(model: Model) -> Iterator[str | Unknown]:
                 file.truncate(length)
             found: str | Unknown = str(path)
         except OSError as error:
-            found = Unknown(
-                f"no sparse file of {length} bytes can be made in {tempfile.gettempdir()}: {error.strerror}"
-            )
+            found = Unknown(f"no sparse file of {length} bytes can be made: {error.strerror} ({error.filename})")
         yield found
 
 

@@ -30,7 +30,9 @@ def doubts(
     if settings.program == "llama-cpp-python" and not engine.startswith("llama-cpp-python"):
         found.append(f"{engine} was asked, but Llama() runs its own build: give its interpreter with --engine-path")
     if settings.program == "ollama" and "ollama" not in engine:
-        found.append(f"{engine} was asked, but Ollama runs its own build: give its libraries with --engine-path")
+        found.append(
+            f"these are {engine}'s figures, but Ollama runs its own build: give its libraries with --engine-path"
+        )
     if model.architecture not in ARCHITECTURES:
         found.append(f"architecture {model.architecture} was not compared with a real GPU")
     if len(devices) > MOST_DEVICES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from vramctl.errors import BadInput, CouldNotTell
 from vramctl.formats.gguf_strip import vocabulary_size
@@ -12,15 +12,13 @@ from vramctl.plan.conflicts import check_model, check_settings, train_ctx_note
 from vramctl.plan.fit import CannotMeasure, Choice, Judge, choose
 from vramctl.plan.overhead import SOURCE, SOURCE_CPU, budget_bytes, overhead_bytes
 from vramctl.plan.programs import llama_cpp_python, llama_server
+from vramctl.planning.extras import PROJECTOR_HEADROOM, Extras, look_extras, on_first_device, projectors
 from vramctl.planning.request import Request
 from vramctl.planning.witnesses import Asked, DryRunWitness, FormulaWitness, Witnesses, with_extras
-from vramctl.probes.models import look_model
 from vramctl.records import (
     Advice,
     Device,
-    DeviceUse,
     Host,
-    HostUse,
     Model,
     Origin,
     Placement,
@@ -29,21 +27,9 @@ from vramctl.records import (
     Unknown,
 )  # fmt: skip
 from vramctl.records.placement import total
-from vramctl.units import GIB, format_bytes
+from vramctl.units import format_bytes
 
-# A projector's own compute buffer is not in its header; Ollama keeps this much for it (llm/llama_server.go v0.33.0-rc2).
-PROJECTOR_HEADROOM = GIB
 CHOOSABLE = ("n_gpu_layers", "n_ctx", "n_cpu_moe", "n_ubatch", "tensor_split")
-
-
-@dataclass(frozen=True, slots=True)
-class Extras:
-    """A draft model and a projector beside the model."""
-
-    draft: Asked | None
-    draft_model: Model | None
-    projector_bytes: int
-    notes: tuple[str, ...]
 
 
 def plan_with_llama_cpp(
@@ -57,6 +43,7 @@ def plan_with_llama_cpp(
         start = replace(llama_cpp_python(asked, asked.n_ctx), engine="llama.cpp")
     else:
         start = replace(llama_server(asked), engine="llama.cpp")
+        start = replace(start, mmproj=start.mmproj or next(iter(projectors(model)), None))
     return plan_from(request, model, asked, start, devices, host, witnesses)
 
 
@@ -81,7 +68,15 @@ def plan_from(
     witness = witnesses.choose(model, devices, request.witness, request.engine_path, start)
     try:
         return _plan(
-            request, model, asked, start, devices, host, witness, _extras(request, devices, witnesses), budgets
+            request,
+            model,
+            asked,
+            start,
+            devices,
+            host,
+            witness,
+            look_extras(request, model, start, devices, witnesses),
+            budgets,
         )
     except CannotMeasure as no:
         if not isinstance(witness, DryRunWitness):
@@ -91,7 +86,15 @@ def plan_from(
         fallback = witnesses.fall_back(model, devices, request.witness, no.reason)
     try:
         return _plan(
-            request, model, asked, start, devices, host, fallback, _extras(request, devices, witnesses), budgets
+            request,
+            model,
+            asked,
+            start,
+            devices,
+            host,
+            fallback,
+            look_extras(request, model, start, devices, witnesses),
+            budgets,
         )
     except CannotMeasure as no:
         raise _could_not(no.reason, fallback) from no
@@ -121,22 +124,6 @@ def _could_not(reason: str, witness: Asked) -> CouldNotTell:
     )
 
 
-def _extras(request: Request, devices: tuple[Device, ...], witnesses: Witnesses) -> Extras:
-    draft, draft_model, projector, notes = None, None, 0, []
-    if request.settings.draft is not None:
-        draft_model = look_model(request.settings.draft)
-        draft = witnesses.choose(draft_model, devices, request.witness, request.engine_path, Settings())
-        notes.append("the draft model is placed on all devices with an f16 cache of the same context")
-    if request.settings.mmproj is not None:
-        found = look_model(request.settings.mmproj, expect="projector")
-        projector = sum(tensor.data_bytes for tensor in found.tensors)
-        notes.append(
-            f"projector: its {format_bytes(projector)} of tensors are on the first device; its compute buffer is not known, "
-            "1 GiB is kept for it, as Ollama does"
-        )
-    return Extras(draft, draft_model, projector, tuple(notes))
-
-
 def _measure(
     model: Model, devices: tuple[Device, ...], witness: Asked, extras: Extras
 ) -> Callable[[Settings], Placement | Unknown]:
@@ -152,8 +139,8 @@ def _measure(
             if isinstance(drafted, Unknown):
                 return Unknown(f"draft model: {drafted.reason}")
             beside.append(drafted)
-        if extras.projector_bytes:
-            beside.append(_projector(extras.projector_bytes, devices))
+        if extras.projector_bytes or extras.adapter_bytes:
+            beside.append(on_first_device(extras.projector_bytes + extras.adapter_bytes, devices))
         flash = witness.flash_attention(settings)
         overhead = [overhead_bytes(model, settings, device, flash_attn=flash) for device in devices]
         if extras.projector_bytes and overhead:
@@ -170,11 +157,6 @@ def _draft_settings(settings: Settings, draft: Model, devices: tuple[Device, ...
         settings, n_gpu_layers=draft.layers + 1 if devices else 0, type_k="f16", type_v="f16", n_cpu_moe=0,
         tensor_overrides=None, tensor_split=None, mmproj=None, draft=None,
     )  # fmt: skip
-
-
-def _projector(size: int, devices: tuple[Device, ...]) -> Placement:
-    uses = tuple(DeviceUse(d.name, size if i == 0 else 0, 0, 0, 0) for i, d in enumerate(devices))
-    return Placement(uses, HostUse(0 if devices else size, 0, 0, 0), "gpu")
 
 
 def _plan(
