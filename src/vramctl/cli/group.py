@@ -10,6 +10,7 @@ import click
 # name, module, what `vramctl --help` says of it
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("plan", "vramctl.cli.plan", "Where would every byte of a model go?"),
+    ("doctor", "vramctl.cli.doctor", "Why is the GPU not used, or used badly?"),
     ("explain", "vramctl.cli.explain", "What does this engine's log say went wrong?"),
     ("gpus", "vramctl.cli.gpus", "Which GPUs are here, and which are known?"),
     ("shapes", "vramctl.cli.shapes", "Which models can be planned without a file?"),

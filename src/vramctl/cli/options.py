@@ -159,7 +159,8 @@ def output_options(command: Command) -> Command:
     @functools.wraps(command)
     def with_output(*, as_json: bool, verbose: bool, debug: bool, no_color: bool, **values: Any) -> int:
         page = stream_page(sys.stdout, colour=False if no_color else None)
-        return command(out=Output(json=as_json, page=page, progress=talk(verbose or debug)), **values)
+        talking = verbose or debug
+        return command(out=Output(json=as_json, page=page, progress=talk(talking), verbose=talking), **values)
 
     return _stacked(
         with_output,

@@ -22,6 +22,7 @@ class Output:
     page: Page
     progress: Callable[[str], None]
     file: str | None = None
+    verbose: bool = False
 
 
 def stream_page(stream: TextIO, *, colour: bool | None = None) -> Page:

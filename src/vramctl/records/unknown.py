@@ -14,3 +14,14 @@ class Unknown:
     def __bool__(self) -> bool:
         """An Unknown is never true: `if value:` must not take it for an answer."""
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Something that is known not to be there (no such file, no GPU in the machine): what needs it does not apply."""
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        """What is not there is never true."""
+        return False

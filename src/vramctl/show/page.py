@@ -47,13 +47,13 @@ def paint(*parts: RenderableType, page: Page) -> str:
     return _TRAILING.sub("", buffer.getvalue())
 
 
-def labelled(rows: list[tuple[str, Text]]) -> RenderableType:
+def labelled(rows: list[tuple[str, Text]], *, width: int = LABEL_WIDTH) -> RenderableType:
     """Rows of a label and a text that wraps beside it."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(width=LABEL_WIDTH, no_wrap=True)
+    table.add_column(width=width, no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in rows:
         table.add_row(Text(label, style="bold"), text)

@@ -1,0 +1,7 @@
+"""Checks of the layer access."""
+
+from __future__ import annotations
+
+from vramctl.checks.runner import Check
+
+CHECKS: tuple[Check, ...] = ()

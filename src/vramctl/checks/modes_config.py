@@ -1,0 +1,7 @@
+"""Failure modes and what to do about them: config."""
+
+from __future__ import annotations
+
+from vramctl.checks.failure_modes import Mode
+
+MODES: tuple[Mode, ...] = ()

@@ -1,0 +1,87 @@
+"""The first line: a sentence that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vramctl.doctor.facts import MachineFacts
+from vramctl.records.facts import Engine, Nvml, NvmlGpu, Platform
+from vramctl.records.finding import Finding
+from vramctl.records.unknown import Absent, Unknown
+from vramctl.units import GIB
+
+
+def verdict(facts: MachineFacts, root: Finding | None, blind: Sequence[str]) -> str:
+    """What is wrong in one sentence; else that nothing is, and what stands ready; else why that cannot be said."""
+    if root is not None:
+        return root.what
+    if blind:
+        return f"Could not tell: {blind[0]}."
+    if facts.asked.only:
+        return "Nothing is wrong in what was checked."
+    return _fine(facts)
+
+
+def _fine(facts: MachineFacts) -> str:
+    gpus = _gpus(facts.fact("nvml"))
+    engines = _engines(facts.fact("engines"))
+    if gpus:
+        ready = f"ready: {gpus}" + (f"; {engines}" if engines else "; no engine was found to check against it")
+        return f"The GPU is {ready}." if "," not in gpus else f"The GPUs are {ready}."
+    others = facts.fact("pci")
+    if isinstance(others, tuple) and others:
+        vendors = ", ".join(sorted({gpu.vendor for gpu in others}))
+        return f"Nothing is wrong; the graphics of this machine ({vendors}) were looked at as far as files show."
+    return "Nothing is wrong: no GPU was found in this machine, so engines run on its CPU."
+
+
+def machine_lines(facts: MachineFacts) -> dict[str, str]:
+    """What to show of the machine, a line each; what was not found is left out."""
+    lines: dict[str, str] = {}
+    platform = facts.fact("platform")
+    if isinstance(platform, Platform):
+        parts = [text for text in (platform.distribution, platform.release) if isinstance(text, str) and text]
+        where = [f"WSL {platform.wsl}" if platform.wsl else "", str(platform.container or "")]
+        lines["system"] = ", ".join([*(parts or [platform.system]), *(part for part in where if part)])
+    nvml = facts.fact("nvml")
+    if isinstance(nvml, Nvml) and not nvml.error:
+        lines["driver"] = f"{_dotted(nvml.driver_version)}, runs CUDA up to {_dotted(nvml.cuda_version)}"
+        if nvml.gpus:
+            lines["GPU" if len(nvml.gpus) == 1 else "GPUs"] = "; ".join(_gpu(gpu) for gpu in nvml.gpus)
+    elif isinstance(nvml, Nvml | Unknown | Absent):
+        lines["driver"] = nvml.error if isinstance(nvml, Nvml) else nvml.reason
+    engines = facts.fact("engines")
+    if isinstance(engines, tuple) and engines:
+        lines["engines"] = "; ".join(_engine(engine) for engine in engines)
+    return lines
+
+
+def _gpus(nvml: Any) -> str:
+    return ", ".join(_gpu(gpu) for gpu in nvml.gpus) if isinstance(nvml, Nvml) and not nvml.error else ""
+
+
+def _gpu(gpu: NvmlGpu) -> str:
+    name = gpu.name if isinstance(gpu.name, str) else f"GPU {gpu.index}"
+    if isinstance(gpu.total_bytes, int) and isinstance(gpu.free_bytes, int):
+        return f"{name} ({gpu.free_bytes / GIB:.1f} of {gpu.total_bytes / GIB:.1f} GiB free)"
+    return name
+
+
+def _engines(engines: Any) -> str:
+    if not isinstance(engines, tuple):
+        return ""
+    using = [
+        engine
+        for engine in engines
+        if isinstance(engine.devices, tuple) and any(d.kind == "gpu" for d in engine.devices)
+    ]
+    return " and ".join(f"{_engine(engine)} lists it" for engine in using[:2])
+
+
+def _engine(engine: Engine) -> str:
+    return f"{engine.kind} {engine.version}" if isinstance(engine.version, str) else engine.kind
+
+
+def _dotted(version: object) -> str:
+    return ".".join(str(part) for part in version) if isinstance(version, tuple) else "unknown"
