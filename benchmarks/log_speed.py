@@ -3,12 +3,13 @@
     python benchmarks/log_speed.py FOLDER-OF-LOGS [--megabytes 200] [--rounds 3] [--lnav lnav] [--out FILE]
 
 All logs of the folder, one behind the other, are repeated to the given size; every contestant reads that file, in turn, in a
-process of its own.  Three texts:
+process of its own.  Four texts:
 
 - `mix`: as described.  Its lines recur, as lines of a server do that loads the same model again and again, only more so.
 - `changed`: the same, with every digit changed in another way in each repetition: no line recurs letter for letter, other
   than by chance.  It shows what a log costs that never says the same thing twice.
 - `slog`: only Ollama's own `time= level= source= msg=` lines, which are the ones that lnav has a format for (logfmt_log).
+- `slog changed`: the same with the digits changed, as in `changed`, and a time of its own on every line, as in a server's log.
 
 Counted are the CPU seconds (user and system) of reading the file and finding all events.  What each does for it: vramctl gives
 events with typed fields; the regexes (14, from docs/requirement-regexes.md, with the doubled backslashes reduced, since as
@@ -30,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -107,6 +109,7 @@ RACES = {
     "mix": ("vramctl", "requirement regexes", "logfmt", "bytes loop"),
     "changed": ("vramctl", "requirement regexes", "logfmt"),
     "slog": ("vramctl", "lnav index", "lnav fields", "requirement regexes", "logfmt"),
+    "slog changed": ("vramctl", "lnav index", "lnav fields", "requirement regexes", "logfmt"),
 }
 
 
@@ -117,13 +120,34 @@ def texts(folder: Path, size: int, into: Path) -> dict[str, Path]:
     slog = b"\n".join(line for line in lines if SLOG.match(line)) + b"\n"
     for name, text in (("mix", mix), ("slog", slog)):
         (into / name).write_bytes(text * max(1, size // len(text)))
-    dice = Random(1)
     with (into / "changed").open("wb") as file:
-        for _ in range(max(1, size // len(mix))):
-            digits = list(b"0123456789")
-            dice.shuffle(digits)
-            file.write(mix.translate(bytes.maketrans(b"0123456789", bytes(digits))))
+        for digits in other_digits(size // len(mix)):
+            file.write(mix.translate(digits))
+    without_time = re.sub(rb"^time=\S+", b"", slog, flags=re.MULTILINE)
+    lines_before = 0
+    with (into / "slog changed").open("wb") as file:
+        for digits in other_digits(size // len(slog)):
+            rests = without_time.translate(digits).splitlines(keepends=True)
+            file.writelines(b"time=%s%s" % (stamp(number), rest) for number, rest in enumerate(rests, lines_before))
+            lines_before += len(rests)
     return {name: into / name for name in RACES}
+
+
+def other_digits(times: int) -> Iterator[bytes]:
+    """Tables for `bytes.translate` that put other digits for all digits."""
+    dice = Random(1)
+    for _ in range(max(1, times)):
+        digits = list(b"0123456789")
+        dice.shuffle(digits)
+        yield bytes.maketrans(b"0123456789", bytes(digits))
+
+
+def stamp(number: int) -> bytes:
+    """The time of a line: one every 37 ms."""
+    seconds, millis = divmod(number * 37, 1000)
+    return b"2025-07-%02dT%02d:%02d:%02d.%03d+02:00" % (
+        1 + seconds // 86400 % 31, seconds // 3600 % 24, seconds // 60 % 60, seconds % 60, millis,
+    )  # fmt: skip
 
 
 def once(who: str, path: Path, lnav: str, home: Path) -> tuple[float, int]:
@@ -154,7 +178,7 @@ def measure(folder: Path, size: int, rounds: int, lnav: str) -> dict[str, Any]:
                 for who in here:
                     seconds, counts[who] = once(who, files[race], lnav, Path(name))
                     samples[who].append(seconds)
-                    print(f"{race:8} {who:20} {megabytes / seconds:8.1f} MB/s", file=sys.stderr)
+                    print(f"{race:12} {who:20} {megabytes / seconds:8.1f} MB/s", file=sys.stderr)
             found[race] = {
                 "megabytes": round(megabytes, 1),
                 "rows": {who: row(megabytes, taken, counts[who]) for who, taken in samples.items()},

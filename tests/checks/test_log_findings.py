@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 
-from log_cases import CASES, HEALTHY, PARTLY
-from vramctl.checks.failure_modes import BY_ID, environment_step
+from log_cases import CASES, HEALTHY, OUT_OF_MEMORY, PARTLY
+from vramctl.checks.failure_modes import OURS, environment_step
 from vramctl.checks.log_findings import CHECKS, EXPLAINED_BY, FOLLOWS_FROM, findings
+from vramctl.checks.modes import BY_ID
 from vramctl.logs.assemble import assemble
 from vramctl.logs.decode import decode
 from vramctl.records.finding import ERROR, INFO, WARNING, Finding
@@ -103,3 +106,72 @@ def test_notes_come_after_everything_that_is_wrong() -> None:
 )
 def test_a_variable_is_set_as_the_platform_does_it(platform: str, words: str) -> None:
     assert words in environment_step("OLLAMA_X=1", platform)
+
+
+def test_ids_of_our_own_are_those_that_the_decision_lists() -> None:
+    page = Path(__file__).parents[2] / "docs" / "decisions" / "0004-own-failure-modes.md"
+    table = page.read_text(encoding="utf-8").split("## What is mapped")[0]
+    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`(?=[^|]*\|[^|]+\|[^|]+\|$)", table, re.MULTILINE)) == OURS
+
+
+def test_a_crash_is_quoted_once_and_without_a_folder() -> None:
+    line = "/src/ggml/src/iqk/iqk_mul_mat.cpp:4065: GGML_ASSERT(nrc_x%8 == 0) failed\n"
+    found = of(HEALTHY + 3 * line)[0]
+    assert len(found.lines) == 1 and "at iqk_mul_mat.cpp:4065" in found.what
+
+
+def test_a_segmentation_fault_says_that_the_log_does_not_say_why() -> None:
+    found = of(HEALTHY + "[1]    3804384 segmentation fault (core dumped)\n")[0]
+    assert "(segmentation fault)" in found.what and "does not say why" in found.what
+
+
+def test_memory_that_ran_out_and_was_got_over_is_a_note() -> None:
+    text = HEALTHY.replace("main: server", OUT_OF_MEMORY + "main: server") + (
+        "llama_perf_context_print:        load time =    1524.84 ms\n"
+    )
+    assert all(one.severity == INFO for one in of(text))
+
+
+def test_pinned_memory_of_vulkan_is_no_lack_of_memory() -> None:
+    line = "ggml_vulkan: Failed to allocate pinned memory (vk::Device::allocateMemory: ErrorOutOfDeviceMemory)\n"
+    assert all(one.severity == INFO for one in of(HEALTHY + line))
+
+
+def test_an_empty_cache_type_was_asked_for_by_nobody() -> None:
+    line = 'time=2025-09-11T00:42:12.000Z level=WARN source=server.go:1 msg="kv cache type not supported by model" type=""\n'
+    assert "ollama-kv-type-without-fa" not in [one.id for one in of(HEALTHY + line)]
+
+
+def test_builds_are_named_where_one_is_slower() -> None:
+    found = of(CASES["engine-regression-after-update"])[0]
+    assert found.what.startswith("Build 1 (b6d6c52) runs the same test 17.5 times slower than build 3235")
+
+
+def test_rows_are_compared_also_in_long_tables() -> None:
+    row = "| qwen2 7B Q5_K - Medium         |   5.07 GiB |     7.62 B | CUDA       |  99 |  1 | {:>13} | {:>13.2f} ± 0.03 |\n"
+    tables = "".join(
+        "".join(row.format(f"pp{2**power}", speed * power) for power in range(4, 14)) + f"build: {commit} ({number})\n"
+        for commit, number, speed in (("aaaaaaa", 100, 50.0), ("bbbbbbb", 101, 10.0))
+    )
+    head = CASES["engine-regression-after-update"].splitlines()[0] + "\n"
+    assert first(head + tables) == "engine-regression-after-update"
+
+
+def test_a_gpu_that_is_left_out_does_not_hide_a_crash_on_the_cpu() -> None:
+    lines = (
+        'time=2026-09-02T16:51:59.900Z level=WARN source=cuda_compat.go:80 msg="NVIDIA driver too old" '
+        'device="NVIDIA GeForce RTX 3060" compute=8.6 driver=546 required_driver="550 or newer"\n'
+        'time=2026-09-02T16:53:40.000Z level=ERROR source=sched.go:910 msg="Load failed" model=/m/sha256-aa '
+        'error="llama-server process has terminated: exit status 1"\n'
+    )
+    assert [one.id for one in of(lines)] == ["ollama-driver-filter", "ollama-runner-crash"]
+
+
+def test_a_runner_killed_at_an_unload_is_no_crash() -> None:
+    ended = (
+        'time=2025-07-24T18:30:00.000+09:00 level=ERROR source=server.go:464 msg="llama runner terminated" '
+        'error="signal: killed"\n'
+    )
+    failed = '[GIN] 2025/07/24 - 18:30:01 | 500 |     4.2s |       127.0.0.1 | POST     "/api/chat"\n'
+    assert of(ended) == ()
+    assert first(ended + failed) == "host-oom-kill"

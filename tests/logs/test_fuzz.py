@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from functools import cache
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from vramctl.logs import Stats, decode
+from vramctl.logs.examined import examined
+from vramctl.logs.shapes import FEWEST_SIGHTS, Shapes
 from vramctl.logs.tables import TABLES
 from vramctl.records.event import Event
 from vramctl.sinks.events import json_line
@@ -137,6 +140,16 @@ def test_a_whole_mutated_log_is_decoded_and_every_line_is_counted() -> None:
     assert stats.blank + stats.foreign + stats.recognised + stats.unrecognised + stats.joined == stats.lines
 
 
+def test_what_the_shape_of_a_mutated_line_taught_changes_nothing() -> None:
+    """Mutated lines, each with many other digits, read one behind the other and each by itself."""
+    known = Shapes()
+    for number in range(COUNT // 20):
+        line, dice = mutated(number), random.Random(number)
+        for _ in range(FEWEST_SIGHTS + 3):
+            assert known.examined(line) == examined(line), line
+            line = re.sub(rb"[0-9]", lambda _, dice=dice: b"%d" % dice.randrange(10), line)
+
+
 @pytest.mark.parametrize("head", [b"", *(rules[0].example.encode()[:60] for _, rules in TABLES if rules)])
 @pytest.mark.parametrize("piece", PIECES)
 def test_a_line_of_a_megabyte_takes_less_than_ten_milliseconds(head: bytes, piece: bytes) -> None:
@@ -158,8 +171,9 @@ def test_no_prefix_makes_a_line_of_a_megabyte_slow(index: int) -> None:
         b"llama_kv_cache:  CUDA0" + b" x " * 5000 + b"KV buffer size = 1.00",
         b'INFO [ main] new slot | tid="1" ' + b"timestamp" * 1800,
         b"| " + b" " * 16_000 + b"| 1.00 GiB |",
+        b"Adding override blk" + b"=CPU" * 4000 + b" x",
     ],
-    ids=["blanks", "one word", "many blanks", "a key without end", "a row without end"],
+    ids=["blanks", "one word", "many blanks", "a key without end", "a row without end", "devices without end"],
 )
 def test_lines_that_were_slow_once_stay_fast(line: bytes) -> None:
     assert took(line) < LIMIT_SECONDS

@@ -65,8 +65,10 @@ def test_an_answer_is_one_screen() -> None:
 
 
 def test_the_timeline_names_the_steps_of_the_load() -> None:
+    text = screen(HEALTHY)
+    assert re.search(r"^load +weights > KV cache > compute graph$", text, re.MULTILINE)
     assert re.search(
-        r"^timeline +model file read > weights > 33/33 layers on GPU > context", screen(HEALTHY), re.MULTILINE
+        r"^extended +model file read > tensors loading > 33/33 layers on GPU > weights", text, re.MULTILINE
     )
 
 

@@ -185,7 +185,7 @@ MODES: tuple[Mode, ...] = (
           any="Raise the limit (`ulimit -l unlimited`, LimitMEMLOCK=infinity) or leave mlock off."),
     _mode("threads-oversubscribed", "More threads than cores",
           any="Set `-t` to the number of physical cores."),
-    # Ours: what maintainers answer although the catalogue of causes has no entry of its own for it.
+    # Ours: what maintainers answer although the catalogue of causes has no entry of its own for it. See docs/decisions/0004.
     _mode("out-of-memory", "GPU memory ran out",
           any="Lower the context or the micro-batch (`-ub`), quantise the cache, or put fewer layers on the GPU."),
     _mode("buffer-too-large-for-driver", "One buffer is larger than the driver allows",
@@ -207,6 +207,11 @@ MODES: tuple[Mode, ...] = (
           any="Send the same num_ctx and options with every request, and raise OLLAMA_KEEP_ALIVE."),
     _mode("requests-queue", "Requests wait for each other",
           any="Raise OLLAMA_NUM_PARALLEL (llama-server: `-np`) if memory allows, or send fewer at once."),
+    _mode("results-not-numbers", "The results are not numbers",
+          any="Leave out the option that was added last (cache type, attention, fused kernels): compute again with `-ctk f16`, "
+              "then with the CPU; report what differs upstream."),
+    _mode("port-in-use", "Another process has the port",
+          any="Stop the other server, or start this one with another `--port`."),
     _mode("requests-failed", "Requests fail, the reason is not in this log",
           any="Show the server's whole output (stderr too) around that time."),
     _mode("client-gave-up", "Clients disconnected before the answer",
@@ -214,5 +219,11 @@ MODES: tuple[Mode, ...] = (
     _mode("model-load-failed", "The model could not be loaded",
           any="Check the file and update the engine."),
 )  # fmt: skip
+
+OURS = frozenset({
+    "out-of-memory", "buffer-too-large-for-driver", "engine-crash", "gpu-hang", "context-full", "models-evict-each-other",
+    "reload-thrash", "requests-queue", "results-not-numbers", "port-in-use", "requests-failed", "client-gave-up",
+    "model-load-failed",
+})  # fmt: skip
 
 BY_ID: dict[str, Mode] = {mode.id: mode for mode in MODES}

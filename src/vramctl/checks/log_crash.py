@@ -1,223 +1,26 @@
-"""Checks of a log: what made the engine end."""
+"""Checks of a log: what ended the engine or its load: a time limit, a runner that died, a crash, a file it cannot read."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from vramctl.checks.evidence import crash_words, events, finding, how_often, text_of
-from vramctl.checks.failure_modes import BY_ID, environment_step
+from vramctl.checks.evidence import (
+    ENDS,
+    ERRORS,
+    answered,
+    crash_words,
+    events,
+    finding,
+    how_often,
+    runners_gone,
+    text_of,
+)
+from vramctl.checks.failure_modes import environment_step
+from vramctl.checks.modes import BY_ID
 from vramctl.records.event import Event
 from vramctl.records.finding import Finding
 from vramctl.records.load import Load, Log
-
-_ERRORS = ("cuda.error", "rocm.error", "gpu.error", "gpu.arch_not_built")
-_HANGS = ("gpu.hang", "gpu.fault", "gpu.device_lost", "system.gpu_reset", "system.gpu_fault")
-_ENDS = ("crash.assert", "crash.fatal", "crash.signal", "crash.exception", "crash.reason", "crash.abort")
-
-
-def gpu_arch_not_in_build(log: Log, platform: str) -> Iterator[Finding]:
-    """The build holds no code for this GPU's architecture."""
-    found = _with(log, "no kernel image is available", "no device code compatible", "was compiled for:")
-    if not found:
-        return
-    gpus = ", ".join(
-        sorted(
-            {
-                f"{gpu.name} (compute capability {gpu.compute_capability})"
-                for gpu in log.gpus
-                if isinstance(gpu.compute_capability, str)
-            }
-        )
-    )
-    yield finding(
-        "error",
-        f"This build has no code for {gpus or 'the GPU'}: the first kernel it starts fails.",
-        (found[0].text, "the model was loaded: memory is not the problem"),
-        BY_ID["gpu-arch-not-in-build"].fix(platform),
-        found,
-    )
-
-
-def ptx_newer_than_driver(log: Log, platform: str) -> Iterator[Finding]:
-    """The build's code was made with a CUDA newer than the driver understands."""
-    found = _with(log, "unsupported toolchain")
-    if found:
-        yield finding(
-            "error",
-            "The GPU driver is older than the CUDA this build was made with.",
-            (found[0].text,),
-            BY_ID["ptx-newer-than-driver"].fix(platform),
-            found,
-        )
-
-
-def gpu_fell_off_bus(log: Log, platform: str) -> Iterator[Finding]:
-    """The GPU vanished from the bus while it worked."""
-    found = [
-        e
-        for e in events(log, "system.xid", "system.gpu_lost")
-        if "fallen off the bus" in e.raw or e.fields.get("number") == 79
-    ]
-    if found:
-        yield finding(
-            "error",
-            "The GPU fell off the PCIe bus: hardware, power or the slot, not the model.",
-            (found[0].text,),
-            BY_ID["gpu-fell-off-bus"].fix(platform),
-            found,
-        )
-
-
-def gpu_hang(log: Log, platform: str) -> Iterator[Finding]:
-    """The GPU hung, faulted or was reset by its driver."""
-    found = (*events(log, *_HANGS), *_with(log, "unspecified launch failure", "ErrorDeviceLost", "launch timed out"))
-    if not found:
-        return
-    gpu = next((gpu.name for gpu in log.gpus if isinstance(gpu.name, str)), "the GPU")
-    first = found[0]
-    loaded = any(load.ready or load.devices for load in log.loads)
-    yield finding(
-        "error",
-        f"{gpu} hung or faulted while it computed, and its driver ended the process.",
-        (first.text, "the model was loaded: memory was not the problem" if loaded else ""),
-        BY_ID["gpu-hang"].fix(platform),
-        found,
-    )
-
-
-def xid_errors(log: Log, platform: str) -> Iterator[Finding]:
-    """A kernel of the engine read or wrote where it may not."""
-    found = (*_with(log, "illegal memory access", "misaligned address"), *events(log, "system.xid"))
-    if not found:
-        return
-    where = events(log, "cuda.error_where")
-    place = text_of(where[0], "function") if where else ""
-    yield finding(
-        "error",
-        f"A GPU kernel made an illegal memory access{f' (noticed in {place})' if place else ''}: a bug of the "
-        "engine or failing memory.",
-        (found[0].text, *(event.text for event in where[:1]), _serving(log)),
-        BY_ID["xid-errors"].fix(platform)
-        + " To go on now: leave out the newest special options (fused or repacked kernels, overrides) one by one.",
-        (*found, *where),
-    )
-
-
-def _serving(log: Log) -> str:
-    ready = [load for load in log.loads if load.ready]
-    if not ready:
-        return "it happened before the server was ready"
-    answered = sum(load.totals.count - load.totals.failed for load in ready)
-    return (
-        f"it happened after {answered} request{'s' if answered != 1 else ''}"
-        if answered
-        else "it happened while serving"
-    )
-
-
-def quantized_v_needs_flash_attn(log: Log, platform: str) -> Iterator[Finding]:
-    """A quantised V cache was asked for with flash attention off."""
-    found = events(log, "kv.needs_flash_attn")
-    if found:
-        yield finding(
-            "error",
-            "A quantised V cache was asked for while flash attention is off: the context cannot be made.",
-            (found[0].text,),
-            BY_ID["quantized-v-needs-flash-attn"].fix(platform),
-            found,
-        )
-
-
-def quantized_kv_no_kernel(log: Log, platform: str) -> Iterator[Finding]:
-    """Attention has no kernel for these cache types: it ends at once or takes a slow way."""
-    found = [
-        e for e in events(log, "crash.assert", "crash.fatal", "cuda.error") if re.search(r"fattn[\w.-]*:\d+", e.raw)
-    ]
-    slow = events(log, "kv.no_kernel")
-    if found:
-        yield finding(
-            "error",
-            "The attention code ended itself: it has no kernel for this combination of cache types and "
-            f"options{_types(log)}.",
-            (found[0].text,),
-            BY_ID["quantized-kv-no-kernel"].fix(platform) + " If it worked before an update, go back to that build.",
-            found,
-        )
-    elif slow:
-        yield finding(
-            "warning",
-            f"No attention kernel is compiled for these cache types{_types(log)}: a slow way is taken.",
-            (slow[0].text,),
-            BY_ID["quantized-kv-no-kernel"].fix(platform),
-            slow,
-        )
-
-
-def _types(log: Log) -> str:
-    for load in log.loads:
-        if isinstance(load.settings.type_k, str):
-            other = f", V {load.settings.type_v}" if isinstance(load.settings.type_v, str) else ""
-            return f" (K {load.settings.type_k}{other})"
-    return ""
-
-
-def context_full(log: Log, platform: str) -> Iterator[Finding]:
-    """The context ran full, the server tried to shift it, and that ended the process."""
-    shift = events(log, "ctx.shift")
-    for crash in events(log, *_ENDS):
-        last = next((event for event in reversed(shift) if event.line < crash.line <= event.line + 3), None)
-        if last is None:
-            continue
-        ctx = last.fields.get("n_ctx") or next(
-            (load.settings.ctx for load in log.loads if isinstance(load.settings.ctx, int)), "?"
-        )
-        yield finding(
-            "error",
-            f"The context of {ctx} tokens was full; the server shifted it, and that crashed{_types(log)}.",
-            (
-                f"line {last.line}: the server makes room by shifting the cache",
-                crash_words(crash),
-                "this model's cache cannot be shifted"
-                if "K-shift" in crash.raw
-                else "a quantised cache cannot be shifted by this build",
-            ),
-            BY_ID["context-full"].fix(platform),
-            (last, crash),
-        )
-        return
-
-
-def cuda_runtime_libs_missing_linux(log: Log, platform: str) -> Iterator[Finding]:
-    """A shared library of the engine is not there, so its process cannot start."""
-    found = events(log, "crash.library_missing")
-    if not found:
-        return
-    library = text_of(found[0], "library") or "a library"
-    yield finding(
-        "error",
-        f"The engine cannot start: {library} is missing.",
-        (found[0].text, *(load.ended for load in log.loads if load.ended)),
-        BY_ID["cuda-runtime-libs-missing-linux"].fix(platform),
-        (*found, *events(log, "runner.load_failed")),
-    )
-
-
-def cpu_illegal_instruction(log: Log, platform: str) -> Iterator[Finding]:
-    """The program uses an instruction that this CPU lacks."""
-    found = [
-        e
-        for e in events(log, "crash.signal", "runner.load_failed", "runner.terminated")
-        if re.search(r"illegal instruction|SIGILL|0xc000001d", e.raw, re.IGNORECASE)
-    ]
-    if found:
-        yield finding(
-            "error",
-            "The program uses CPU instructions that this CPU does not have.",
-            (found[0].text,),
-            BY_ID["cpu-illegal-instruction"].fix(platform),
-            found,
-        )
 
 
 def ollama_load_timeout(log: Log, platform: str) -> Iterator[Finding]:
@@ -244,25 +47,63 @@ def ollama_load_timeout(log: Log, platform: str) -> Iterator[Finding]:
 
 def ollama_runner_crash(log: Log, platform: str) -> Iterator[Finding]:
     """Ollama's runner died, with what it said last."""
-    gone = events(log, "runner.load_failed", "runner.terminated", "runner.stopped")
-    gone = tuple(event for event in gone if "timed out waiting" not in event.raw)
-    last_words = (*events(log, *_ERRORS), *events(log, *_ENDS))
-    if log.source.engine != "ollama" or not (gone or last_words):
+    gone = tuple(event for event in runners_gone(log) if "timed out waiting" not in event.raw)
+    last_words = (*events(log, *ERRORS), *events(log, *ENDS))
+    if log.source.engine != "ollama":
+        return
+    if not (gone or last_words):
+        yield from _ran_out_and_went_on(log)
         return
     said = crash_words(last_words[0]) if last_words else text_of(gone[0], "error") or gone[0].text
     refused = bool(events(log, "crash.assert"))
+    unknown = re.search(
+        r"unknown model architecture:? '?\"?([\w.-]+)",
+        " ".join(event.raw for event in (*gone, *events(log, "model.load_failed"))),
+    )
     yield finding(
         "error",
-        f"The runner died {_phase(log)}: {said}.",
+        f"This version of Ollama does not know the model's architecture ({unknown[1]})."
+        if unknown
+        else f"The runner died {_phase(log)}: {said}.",
         (
             *(text_of(event, "error") or event.text for event in gone[:1]),
             "an assertion in the engine: this version does not support the model or its options" if refused else "",
+            _exit_code(" ".join(event.raw for event in gone)),
         ),
         f"Update Ollama{_now(log)}: newer versions know newer models. If it comes back, report it with this log."
-        if refused
+        if refused or unknown
         else BY_ID["ollama-runner-crash"].fix(platform),
         (*last_words[:2], *gone[:2]),
     )
+
+
+def _ran_out_and_went_on(log: Log) -> Iterator[Finding]:
+    """A runner that ran out of memory while it answered, and was loaded anew (0.30 on)."""
+    found = events(log, "memory.runtime_oom")
+    if found:
+        yield finding(
+            "warning",
+            "GPU memory ran out while a request was answered: Ollama ends the runner and loads the model anew.",
+            (text_of(found[0], "error") or found[0].text, f"{how_often(log, 'memory.runtime_oom')} times in this log"),
+            "Lower the context (num_ctx, OLLAMA_CONTEXT_LENGTH) or OLLAMA_NUM_PARALLEL, quantise the cache, or leave memory "
+            "free with OLLAMA_GPU_OVERHEAD.",
+            found,
+        )
+
+
+# What the exit codes of Windows and the signals of Linux mean, where nothing else says why.
+_EXITS = (
+    ("0xc0000005", "0xc0000005 is an access violation: most often the GPU driver or a library of another version"),
+    ("0xc0000409", "0xc0000409 is what an assertion or an abort of the engine looks like on Windows"),
+    ("0xc0000135", "0xc0000135: a DLL that the runner needs was not found"),
+    ("signal: segmentation fault", "a segmentation fault: a bug of the engine, or a driver library of another version"),
+    ("signal: aborted", "the runner aborted itself: the lines before say why, if they are in the log"),
+)  # fmt: skip
+
+
+def _exit_code(said: str) -> str:
+    """What the runner's exit code means, empty where it tells nothing."""
+    return next((words for code, words in _EXITS if code in said.lower()), "")
 
 
 def _now(log: Log) -> str:
@@ -271,19 +112,30 @@ def _now(log: Log) -> str:
 
 def engine_crash(log: Log, platform: str) -> Iterator[Finding]:
     """The engine ended by an assertion, an exception or a signal, and no known cause stands before it."""
-    found = (*events(log, *_ERRORS), *events(log, *_ENDS))
-    if log.source.engine == "ollama" or not found:
+    found = (*events(log, *ERRORS), *(event for event in events(log, *ENDS) if not _traceback(event)))
+    if log.source.engine == "ollama":
+        return
+    if not found:
+        yield from _python_exception(log, platform)
         return
     first = found[0]
     where = events(log, "cuda.error_where")
     silent = first.kind == "crash.signal"
+    nameless = first.text.endswith(("CUDA error", "ROCm error")) and not events(log, *ERRORS)
+    words = crash_words(first)
     yield finding(
         "error",
-        f"The engine ended {_phase(log)}: {crash_words(first)}.",
+        f"The engine crashed {_phase(log)} ({words}), and this log does not say why."
+        if silent
+        else f"The engine ended itself {_phase(log)}: {words}.",
         (
             *(event.text for event in where[:1]),
-            "the log does not say why: a backtrace would (`gdb --args ...`, then `bt`)" if silent else "",
-            *_versions(log),
+            f"in {_frame(log)}, as the stack says" if _frame(log) else "",
+            "the lines that name the error (`CUDA error: ...`, `in function ...`) are not in this log: they stand on stderr"
+            if nameless
+            else "",
+            "a backtrace would show the place: `gdb --args ...`, then `bt`" if silent else "",
+            f"this is {log.source.version}" if isinstance(log.source.version, str) else "",
         ),
         BY_ID["engine-crash"].fix(platform)
         + (" Show a backtrace with it." if silent else "")
@@ -292,14 +144,46 @@ def engine_crash(log: Log, platform: str) -> Iterator[Finding]:
     )
 
 
+def _python_exception(log: Log, platform: str) -> Iterator[Finding]:
+    """A traceback that ends with an exception which no rule knows."""
+    found = [event for event in events(log, "crash.exception") if _traceback(event)]
+    if found and not events(log, "model.load_failed"):
+        yield finding(
+            "error",
+            f"A Python exception ended it {_phase(log)}: the last line of the traceback says which.",
+            ("no rule knows that exception: it is not one of memory, placement or devices",),
+            BY_ID["engine-crash"].fix(platform),
+            found[:1],
+        )
+
+
+def _traceback(event: Event) -> bool:
+    return event.text.startswith("Traceback")
+
+
+_NOT_THE_PLACE = re.compile(
+    r"abort|raise|wait4?|syscall|print_backtrace|ggml_cuda_error|std::terminate|^__|^\?\?$|clone|start_thread"
+)
+
+
+def _frame(log: Log) -> str:
+    """The first function on the stack that is the engine's own, empty without a stack."""
+    for event in events(log, "stack.frame"):
+        symbol = text_of(event, "symbol", "function")
+        name = symbol.partition("(")[0].strip()
+        if name and event.engine == "llama.cpp" and not _NOT_THE_PLACE.search(name):
+            return name
+    return ""
+
+
 def _phase(log: Log) -> str:
-    computing = how_often(log, "bench.head", "bench.row", "stack.frame") > 0
     if not log.loads:
+        computing = how_often(log, "bench.head", "bench.row", "stack.frame") > 0
         return "while it computed" if computing else "before a model was loaded"
     load = log.loads[-1]
-    answered = load.totals.count - load.totals.failed
-    if load.ready and answered > 0:
-        return f"while serving (after {answered} request{'s' if answered > 1 else ''})"
+    count = answered(log)
+    if load.ready and count > 0:
+        return f"while serving (after {count} request{'s' if count > 1 else ''})"
     return "after the model was loaded" if load.ready or _has_context(load) else "while the model was loaded"
 
 
@@ -307,24 +191,44 @@ def _has_context(load: Load) -> bool:
     return any(isinstance(use.compute_bytes, int) and use.compute_bytes for use in load.devices)
 
 
-def _versions(log: Log) -> tuple[str, ...]:
-    return (f"this is {log.source.version}",) if isinstance(log.source.version, str) else ()
-
-
-def _with(log: Log, *words: str) -> tuple[Event, ...]:
-    """Error lines that hold one of these words."""
-    found = events(log, *_ERRORS, *_ENDS, *_HANGS, "runner.load_failed", "runner.terminated")
-    return tuple(event for event in found if any(word.lower() in event.raw.lower() for word in words))
+def load_error_hidden(log: Log, platform: str) -> Iterator[Finding]:
+    """llama-cpp-python raised its general exception, and the engine's own lines were switched off."""
+    found = [
+        e
+        for e in events(log, "model.load_failed")
+        if re.search(r"Failed to (?:create llama_context|load model from file)", e.raw)
+    ]
+    others = [
+        e for e in events(log, "model.load_failed", "context.failed", "memory.alloc_failed", *ERRORS) if e not in found
+    ]
+    if found and not others:
+        yield finding(
+            "error",
+            "The model could not be loaded, and the engine's own lines, which say why, were switched off: could not tell.",
+            (
+                found[0].text,
+                "this exception looks the same for lack of memory, an unknown architecture and a broken file",
+            ),
+            BY_ID["load-error-hidden"].fix(platform),
+            found,
+        )
 
 
 def model_load_failed(log: Log, platform: str) -> Iterator[Finding]:
     """The model could not be loaded for a reason that the engine names itself."""
-    found = events(log, "model.load_failed")
-    if found:
-        yield finding(
-            "error",
-            f"The model could not be loaded: {text_of(found[0], 'error') or found[0].text}.",
-            tuple(event.text for event in found[1:3]),
-            BY_ID["model-load-failed"].fix(platform),
-            found,
-        )
+    found = events(log, "model.load_failed", "model.blob_missing")
+    if not found:
+        return
+    telling = next((event for event in found if text_of(event, "error")), found[0])
+    unknown = re.search(r"unknown (?:model )?architecture:? '?([\w.-]+)", " ".join(event.raw for event in found))
+    yield finding(
+        "error",
+        f"This build does not know the model's architecture ({unknown[1]})."
+        if unknown
+        else f"The model could not be loaded: {text_of(telling, 'error') or telling.text}.",
+        tuple(event.text for event in found if event is not telling)[:2],
+        f"Update the engine{_now(log)}: newer versions know newer models."
+        if unknown
+        else BY_ID["model-load-failed"].fix(platform),
+        found,
+    )

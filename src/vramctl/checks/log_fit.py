@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from vramctl.checks.evidence import in_words
+from vramctl.checks.evidence import events, in_words
+from vramctl.records.event import Event
 from vramctl.records.load import Load, Log, LoggedUse
 
 # Bits a weight of llama.cpp's usual file types (llama-quantize's own table, build 6000): largest first.
@@ -16,6 +17,8 @@ _QUANTIZATIONS = (
 # A q8_0 cache is 34 bytes for 32 values (ggml-common.h, block_q8_0), an f16 one 64.
 _Q8_SHARE = 34 / 64
 _SMALLEST_CTX = 2048
+# Below this a smaller model answers better.
+_WORTH_HAVING_BITS = 2.5
 _WORTH_NAMING = 100 << 20
 
 
@@ -121,7 +124,7 @@ def _quantization(load: Load, need: Needs) -> str:
     room = need.available - (need.needed - need.weights)
     bits, now = room * 8 / parameters, need.weights * 8 / parameters
     for name, wanted in _QUANTIZATIONS:
-        if wanted <= bits and wanted < now * 0.97:
+        if _WORTH_HAVING_BITS <= wanted <= bits and wanted < now * 0.97:
             return f"take a quantisation of at most {bits:.1f} bits a weight, such as {name} (this one has {now:.1f})"
     return ""
 
@@ -129,3 +132,12 @@ def _quantization(load: Load, need: Needs) -> str:
 def missing(need: Needs) -> int:
     """Bytes that are missing for the whole model; 0 where it would fit."""
     return max(0, math.ceil(need.needed - need.available))
+
+
+def fit_lines(load: Load) -> tuple[Event, ...]:
+    return (
+        *events(load, "fit.offload"),
+        *events(load, "layers.offloaded"),
+        *events(load, "kv.buffer")[:2],
+        *events(load, "compute.buffer")[:1],
+    )

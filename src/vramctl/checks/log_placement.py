@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vramctl.checks.evidence import events, finding, in_words, load_name, size_of
-from vramctl.checks.failure_modes import BY_ID
-from vramctl.checks.log_fit import Needs, missing, needs, what_makes_it_fit
-from vramctl.checks.log_memory import grows_with_context
+from vramctl.checks.evidence import events, finding, in_words, load_name
+from vramctl.checks.log_context import ran_out
+from vramctl.checks.log_fit import Needs, fit_lines, missing, needs, what_makes_it_fit
+from vramctl.checks.modes import BY_ID
 from vramctl.records.event import Event
 from vramctl.records.finding import Finding
 from vramctl.records.load import CPU_ONLY, FAILED, PARTIAL, Load, Log
 
 # Automatic: -1 (Ollama, llama-cpp-python's -1 becomes a huge number), nothing said.
 _EVERYTHING = 99
+
 _HELD_SHARE = 0.15
+
 _HELD_BYTES = 1 << 30
+
 _LARGE_BUFFERS = 2 << 30
 
 
@@ -105,100 +108,23 @@ def _cache_asked(load: Load) -> str:
 
 def vram_held_by_other(load: Load, log: Log, platform: str) -> Iterator[Finding]:
     """The model would fit into the GPU's memory, but a good part of that was taken before the load."""
-    if load.outcome != PARTIAL:
+    crowded = ran_out(load)
+    if load.outcome != PARTIAL and not crowded:
         return
     need = needs(load, log)
     total = sum(gpu.total_bytes for gpu in log.gpus if isinstance(gpu.total_bytes, int))
-    if need is None or not missing(need) or need.needed > total or not total:
+    if need is None or not (missing(need) or crowded) or need.needed > total or not total:
         return
     held = total - need.available
     if held < _HELD_BYTES or held < _HELD_SHARE * total:
         return
     yield finding(
-        "warning",
+        "error" if crowded else "warning",
         f"{load_name(load)} needs {in_words(need.needed)} and the GPU has {in_words(total)}, but {in_words(held)} "
         "of that was taken.",
         (f"free before the load: {in_words(need.available)}", need.parts),
         BY_ID["vram-held-by-other"].fix(platform),
-        (*events(load, "memory.gpu", "fit.offload"), *events(log, "device.used")[:2]),
-    )
-
-
-def kv_cache_evicts_layers(load: Load, log: Log, platform: str) -> Iterator[Finding]:
-    """Weights alone would fit; the context's cache and buffers are what does not."""
-    if grows_with_context(load):
-        yield _scores(load)
-        return
-    need = needs(load, log)
-    if need is None or need.kv + need.compute < need.weights * 0.25 or not _cache_on_gpu(load):
-        return
-    crowded = _ran_out(load)
-    if load.outcome != PARTIAL and not crowded:
-        return
-    if (not missing(need) and not crowded) or need.weights > need.available:
-        return
-    context = load.settings.ctx
-    yield finding(
-        "error" if crowded else "warning",
-        f"The context of {context} tokens takes {in_words(need.kv + need.compute)} of {in_words(need.available)}: "
-        + (
-            "the GPU ran out of memory."
-            if crowded
-            else f"only {load.layers_on_gpu} of {load.layers_total} layers fit beside it."
-        ),
-        (f"{need.parts}; free {in_words(need.available)}", f"the weights alone would fit ({in_words(need.weights)})"),
-        what_makes_it_fit(load, need),
-        (*_fit_lines(load), *crowded),
-    )
-
-
-def _cache_on_gpu(load: Load) -> bool:
-    sizes = [use.kv_bytes for use in load.on_gpus if isinstance(use.kv_bytes, int)]
-    return sum(sizes) > 0 or not any(isinstance(use.kv_bytes, int) and use.kv_bytes for use in load.on_host)
-
-
-def _scores(load: Load) -> Finding:
-    """The compute buffer holds attention scores of the whole context."""
-    asked = max(
-        (size for event in events(load, "memory.alloc_failed") if (size := size_of(event.fields.get("size")))),
-        default=0,
-    )
-    f" of {in_words(asked)}" if asked else ""
-    return finding(
-        "error",
-        f"At a context of {load.settings.ctx} tokens without flash attention the compute buffer{size} does not "
-        "fit beside the weights.",
-        (
-            "it holds the attention scores of every token against the whole context, for each head",
-            "the KV cache itself is smaller than that",
-        ),
-        "Switch flash attention on (`-fa on`); or lower the context or the micro-batch (`-ub 128`): the buffer "
-        "shrinks with both "
-        "(ik_llama.cpp: `-amb 512` limits it).",
-        (*events(load, "memory.alloc_failed")[:2], *events(load, "kv.total")[:1]),
-    )
-
-
-def _ran_out(load: Load) -> tuple[Event, ...]:
-    """The lines that say that the GPU's memory ran out for this load, or that a library found none left."""
-    lacking = ("out of memory", "NOT_INITIALIZED", "ALLOC_FAILED", "OutOfDeviceMemory")
-    errors = [event for event in events(load, "cuda.error") if any(word in event.raw for word in lacking)]
-    return (*events(load, "memory.alloc_failed"), *errors)
-
-
-def parallel_multiplies_kv(load: Load, log: Log, platform: str) -> Iterator[Finding]:
-    """The slots' contexts together push layers off the GPU; one slot's would not."""
-    slots, need = load.settings.parallel, needs(load, log)
-    if load.outcome != PARTIAL or need is None or not isinstance(slots, int) or slots < 2:
-        return
-    if not missing(need) or need.weights + need.compute + need.kv // slots > need.available:
-        return
-    yield finding(
-        "warning",
-        f"{slots} parallel slots make the KV cache {in_words(need.kv)}; with one slot the model would fit.",
-        (f"{need.parts}; free {in_words(need.available)}", f"context {load.settings.ctx} = {slots} slots together"),
-        BY_ID["parallel-multiplies-kv"].fix(platform),
-        _fit_lines(load),
+        (*events(load, "memory.gpu", "fit.offload"), *events(log, "device.used")[:2], *crowded[:1]),
     )
 
 
@@ -227,7 +153,7 @@ def partial_offload(load: Load, log: Log, platform: str) -> Iterator[Finding]:
             f"Only {count} are on the GPU although all would fit.",
             (f"needs {in_words(need.needed)} (an estimate from this log), free {in_words(need.available)}", need.parts),
             "Ask for all layers: `-ngl 99` or `-ngl auto` (llama-server), `n_gpu_layers=-1` (Python).",
-            _fit_lines(load),
+            fit_lines(load),
         )
 
 
@@ -253,21 +179,33 @@ def _too_big(load: Load, need: Needs, count: str) -> Finding:
         f"so {count} are on it and the rest runs on the CPU.",
         (f"{need.parts}: {need.biggest} take{'s' if need.biggest != 'the weights' else ''} most", _cpu_bytes(load)),
         what_makes_it_fit(load, need),
-        _fit_lines(load),
+        fit_lines(load),
     )
 
 
 def _by_choice(load: Load) -> Finding:
     """Tensors were kept in system memory on purpose (-ot, --n-cpu-moe)."""
+    left, kv = _layers_left(load), sum(use.kv_bytes for use in load.on_host if isinstance(use.kv_bytes, int))
     return finding(
         "info",
-        f"{load.layers_on_gpu}/{load.layers_total} layers count as on the GPU; tensor overrides (-ot, "
-        "--n-cpu-moe) keep "
+        f"{load.layers_on_gpu}/{load.layers_total} layers count as on the GPU; tensor overrides (-ot, --n-cpu-moe) keep "
         f"{_host_weights(load)} of the weights in system memory.",
-        ("judge such a load by bytes, not by layers: the speed is that of system memory for those tensors",),
-        "Nothing, if that was the plan; with GPU memory to spare move more expert tensors there (fewer `-ot ...=CPU`).",
+        (
+            "judge such a load by bytes, not by layers: the speed is that of system memory for those tensors",
+            f"{left} layers were left out altogether, and with them {in_words(kv)} of the KV cache: attention of those layers "
+            "runs on the CPU"
+            if left and kv
+            else "",
+        ),
+        "Nothing, if that was the plan; with GPU memory to spare move more expert tensors there (fewer `-ot ...=CPU`)"
+        + (", and ask for all layers (`-ngl 99`)." if left and kv else "."),
         _offload_lines(load),
     )
+
+
+def _layers_left(load: Load) -> int:
+    on_gpu, total = load.layers_on_gpu, load.layers_total
+    return total - on_gpu if isinstance(on_gpu, int) and isinstance(total, int) else 0
 
 
 def _asked_for(load: Load) -> str:
@@ -309,17 +247,8 @@ def _host_weights(load: Load) -> str:
 
 def _cpu_bytes(load: Load) -> str:
     size = sum(use.weights_bytes for use in load.on_host if isinstance(use.weights_bytes, int))
-    return f"{in_words(size)} of weights in system memory" if size else ""
+    return f"{_host_weights(load)} of weights in system memory" if size else ""
 
 
 def _offload_lines(load: Load) -> tuple[Event, ...]:
     return (*events(load, "layers.offloaded"), *events(load, "weights.buffer")[:3])
-
-
-def _fit_lines(load: Load) -> tuple[Event, ...]:
-    return (
-        *events(load, "fit.offload"),
-        *events(load, "layers.offloaded"),
-        *events(load, "kv.buffer")[:2],
-        *events(load, "compute.buffer")[:1],
-    )

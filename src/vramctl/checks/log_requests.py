@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from vramctl.checks.evidence import events, finding, how_often
-from vramctl.checks.failure_modes import BY_ID
+from vramctl.checks.modes import BY_ID
 from vramctl.records.event import Event
 from vramctl.records.finding import Finding, Quote
-from vramctl.records.load import Log
+from vramctl.records.load import Log, LoggedRequest
+
+_BUSY = 503
 
 
 def ollama_wrong_instance(log: Log, platform: str) -> Iterator[Finding]:
     """The port is taken: another server answers the clients."""
+    if log.source.engine in {"ollama"} or not isinstance(log.source.engine, str):
+        yield from _port_taken(log, BY_ID["ollama-wrong-instance"].fix(platform))
+
+
+def port_in_use(log: Log, platform: str) -> Iterator[Finding]:
+    """Another process listens on the port that llama-server or TabbyAPI wants."""
+    if log.source.engine != "ollama" and isinstance(log.source.engine, str):
+        yield from _port_taken(log, BY_ID["port-in-use"].fix(platform))
+
+
+def _port_taken(log: Log, fix: str) -> Iterator[Finding]:
     found = events(log, "server.port_taken")
     if found:
-        yield finding(
-            "error",
-            "The server could not start: another one already listens on its port.",
-            (found[0].text,),
-            BY_ID["ollama-wrong-instance"].fix(platform),
-            found,
-        )
+        what = "The server could not start: another one already listens on its port."
+        yield finding("error", what, (found[0].text,), fix, found)
 
 
 def ollama_context_default(log: Log, platform: str) -> Iterator[Finding]:
     """Prompts longer than the context lose their middle without an error for the client."""
     found = events(log, "ctx.truncated")
-    if not found:
+    if not found or log.source.engine != "ollama":
         return
     often = how_often(log, "ctx.truncated")
     longest = max((value for event in found if isinstance(value := event.fields.get("prompt"), int)), default=0)
@@ -37,7 +45,10 @@ def ollama_context_default(log: Log, platform: str) -> Iterator[Finding]:
         f"{often} prompt{'s were' if often > 1 else ' was'} cut to the context of {limit or '?'} tokens"
         f"{f' (the longest had {longest})' if longest else ''}: the model never saw the rest, and the client got "
         "no error.",
-        ("the line is a warning of the server only; the request is answered with status 200",),
+        (
+            "the line is a warning of the server only; the request is answered with status 200",
+            f"{often} of {log.totals.count} requests" if log.totals.count >= often else "",
+        ),
         _larger(longest, log) or BY_ID["ollama-context-default"].fix(platform),
         found,
         most=2,
@@ -60,17 +71,27 @@ def _larger(tokens: int, log: Log) -> str:
 
 
 def requests_queue(log: Log, platform: str) -> Iterator[Finding]:
-    """The server refuses or delays requests because too many wait."""
+    """The server refuses requests because too many wait: Ollama answers 503 and logs nothing else."""
     found = events(log, "server.busy")
+    refused = (
+        [request for request in log.failed_requests if request.status == _BUSY] if log.source.engine == "ollama" else []
+    )
     if found:
-        yield finding(
+        often = how_often(log, "server.busy")
+        what = f"Requests are refused because too many are waiting ({often} times)."
+        yield finding("warning", what, (found[0].text,), BY_ID["requests-queue"].fix(platform), found, most=2)
+    elif refused:
+        yield Finding(
             "warning",
-            "Requests are refused because too many are waiting.",
-            (found[0].text, f"{how_often(log, 'server.busy')} times"),
+            "Requests are refused with status 503: more are waiting than OLLAMA_MAX_QUEUE lets in.",
+            (f"at least {len(refused)} of {log.totals.count} requests",),
             BY_ID["requests-queue"].fix(platform),
-            found,
-            most=2,
+            _request_lines(refused),
         )
+
+
+def _request_lines(requests: Sequence[LoggedRequest]) -> tuple[Quote, ...]:
+    return tuple(Quote(one.line, f"{one.method} {one.path} status {one.status}") for one in requests[:3])
 
 
 def client_gave_up(log: Log, platform: str) -> Iterator[Finding]:
@@ -90,7 +111,7 @@ def client_gave_up(log: Log, platform: str) -> Iterator[Finding]:
 
 def requests_failed(log: Log, platform: str) -> Iterator[Finding]:
     """Requests end with 500, and this log does not hold the reason."""
-    failed = log.failed_requests
+    failed = [request for request in log.failed_requests if request.status != _BUSY]
     if not failed or any(isinstance(event, Event) for event in _reasons(log)):
         return
     first = failed[0]
@@ -106,9 +127,7 @@ def requests_failed(log: Log, platform: str) -> Iterator[Finding]:
             else "",
         ),
         BY_ID["requests-failed"].fix(platform),
-        tuple(
-            Quote(request.line, f"{request.method} {request.path} status {request.status}") for request in failed[:3]
-        ),
+        _request_lines(failed),
     )
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
-from vramctl.checks.evidence import events, finding, how_often, in_words, load_name, size_of
-from vramctl.checks.failure_modes import BY_ID, environment_step
+from vramctl.checks.evidence import events, finding, how_often, in_words, load_name, size_of, text_of
+from vramctl.checks.failure_modes import environment_step
+from vramctl.checks.modes import BY_ID
 from vramctl.records.event import Event
 from vramctl.records.finding import Finding
-from vramctl.records.load import FAILED, Load, Log
+from vramctl.records.load import FAILED, PARTIAL, Load, Log
 
 # Beyond what repeated runs of one build differ by (llama-bench prints a few per cent).
 _SLOWER = 1.25
-_SLOW_LOAD_SECONDS, _SLOW_DISK = 60.0, 250e6
 _RELOADS = 3
+_LARGE_BUFFERS = 2 << 30
 _EVICTIONS = ("fit.evict_for_gpu", "fit.evict_for_ram", "fit.server_exceeds")
 
 
@@ -39,20 +41,34 @@ def engine_regression_after_update(log: Log, platform: str) -> Iterator[Finding]
         yield from _timings_differ(log, platform)
         return
     ratio, fast, slow = best
-    builds = [f"build {event.fields.get('build') or event.text}" for event in events(log, "build.info", "bench.build")][
-        :4
-    ]
+    named = [name for name in (_build_of(slow, log), _build_of(fast, log)) if name]
+    differ = len(set(named)) == len(("slow", "fast"))
     yield finding(
         "warning",
-        f"The same test runs {ratio:.1f} times slower in one of the runs of this log: {_speed(slow):g} against "
+        f"{named[0]} runs the same test {ratio:.1f} times slower than {named[1].lower()}: {_speed(slow):g} against "
+        f"{_speed(fast):g} tokens per second."
+        if differ
+        else f"The same test runs {ratio:.1f} times slower in one of the runs of this log: {_speed(slow):g} against "
         f"{_speed(fast):g} tokens per second.",
         (
             f"{slow.fields.get('test')} of {slow.fields.get('model')} with the same options",
-            f"builds named here: {', '.join(builds)}" if builds else "what changed between them is the engine's build",
+            "" if differ else "what changed between the runs is not printed: the build, or a variable",
+            ""
+            if slow.fields.get("backend") == fast.fields.get("backend")
+            else f"the rows name the back ends {fast.fields.get('backend')} (fast) and {slow.fields.get('backend')} (slow)",
         ),
         BY_ID["engine-regression-after-update"].fix(platform),
         (fast, slow, *events(log, "bench.build")[:2]),
     )
+
+
+def _build_of(row: Event, log: Log) -> str:
+    """The build that measured a row: llama-bench prints it below its table; empty where no line does."""
+    for event in events(log, "bench.build"):
+        if event.line > row.line:
+            number, commit = event.fields.get("build"), text_of(event, "commit")
+            return f"Build {number} ({commit})" if commit else f"Build {number}"
+    return ""
 
 
 def _buffer_grew(log: Log, platform: str) -> Iterator[Finding]:
@@ -66,9 +82,9 @@ def _buffer_grew(log: Log, platform: str) -> Iterator[Finding]:
             asked = max((size for event in failed if (size := size_of(event.fields.get("size")))), default=0)
             had = max((use.compute_bytes for use in before.on_gpus if isinstance(use.compute_bytes, int)), default=0)
             if asked > 2 * had > 0:
-                yield finding(
+                grown = finding(
                     "error",
-                    f"{load.build} asks for a buffer of {in_words(asked)} where {before.build} needed "
+                    f"{load.build.capitalize()} asks for a buffer of {in_words(asked)} where {before.build} needed "
                     f"{in_words(had)} for the same model "
                     "and options, and runs out of memory.",
                     (
@@ -81,10 +97,11 @@ def _buffer_grew(log: Log, platform: str) -> Iterator[Finding]:
                             "GPU in both"
                         ),
                     ),
-                    f"Stay on {before.build} and report both figures upstream; until it is mended a smaller "
+                    f"Stay on {before.build} and report both figures upstream; until it is fixed a smaller "
                     "context or micro-batch (`-ub`) fits.",
                     (*events(before, "compute.buffer")[:1], *failed[:2]),
                 )
+                yield replace(grown, title="Another version of the engine needs more memory for the same load")
                 return
         if load.ready or load.outcome != FAILED:
             placed[key] = load
@@ -132,13 +149,17 @@ def debug_build(log: Log, platform: str) -> Iterator[Finding]:
     """A line appears that only builds without NDEBUG print: not a release build."""
     found = events(log, "graph.cuda_graphs_disabled")
     found = tuple(event for event in found if event.level in {"", "DEBUG"})
-    if found:
+    told = tuple(event for event in events(log, "build.info") if event.fields.get("mode") == "debug")
+    if found or told:
         yield finding(
             "warning",
             "The engine is a debug build: it is compiled without optimisation and slow wherever the CPU works.",
-            (f"{how_often(log, found[0].kind)} lines that only builds without NDEBUG print",),
+            (
+                "its build line says (debug)" if told else "",
+                f"{how_often(log, found[0].kind)} lines that only builds without NDEBUG print" if found else "",
+            ),
             BY_ID["debug-build"].fix(platform),
-            found,
+            (*told, *found),
             most=2,
         )
 
@@ -154,11 +175,34 @@ def flash_attn_disabled(log: Log, platform: str) -> Iterator[Finding]:
             "The model or the GPU does not support it; a newer engine may. Without it keep the KV cache at f16.",
             found,
         )
+        return
+    placed = [load for load in log.loads if load.outcome not in {PARTIAL, FAILED}]
+    largest = max(placed, key=flash_attn_off, default=None)
+    if largest is not None and flash_attn_off(largest) > _LARGE_BUFFERS:
+        yield finding(
+            "info",
+            f"Flash attention is off: the compute buffers of {load_name(largest)} take {in_words(flash_attn_off(largest))} "
+            "of the GPUs.",
+            (f"context of {largest.settings.ctx} tokens",),
+            BY_ID["flash-attn-disabled"].fix(platform),
+            events(largest, "compute.buffer")[:2],
+        )
+
+
+def flash_attn_off(load: Load) -> int:
+    """Bytes of the GPUs' compute buffers of a load whose flash attention is off; 0 where it is on or not printed."""
+    if load.settings.flash_attn not in {"off", "disabled"}:
+        return 0
+    return sum(use.compute_bytes for use in load.on_gpus if isinstance(use.compute_bytes, int))
 
 
 def ollama_kv_type_without_fa(log: Log, platform: str) -> Iterator[Finding]:
     """A quantised cache was asked for and is f16, for lack of flash attention."""
     found = events(log, "flash.kv_type_ignored", "kv.type_unsupported")
+    # The Ollama engine prints it for some models even where nobody asked for a type.
+    found = tuple(
+        event for event in found if event.kind == "flash.kv_type_ignored" or text_of(event, "type") not in {"", "f16"}
+    )
     if found:
         yield finding(
             "warning",
@@ -167,26 +211,6 @@ def ollama_kv_type_without_fa(log: Log, platform: str) -> Iterator[Finding]:
             environment_step("OLLAMA_FLASH_ATTENTION=1", platform),
             found,
         )
-
-
-def model_on_slow_disk(load: Load, log: Log, platform: str) -> Iterator[Finding]:
-    """Reading the file took most of a long load."""
-    seconds, size = load.load_seconds, load.model.file_bytes
-    if not isinstance(seconds, float) or not isinstance(size, int) or seconds < _SLOW_LOAD_SECONDS:
-        return
-    rate = size / seconds
-    if rate > _SLOW_DISK:
-        return
-    yield finding(
-        "warning",
-        f"Loading {load_name(load)} took {seconds:.0f} s: {rate / 1e6:.0f} MB/s for a file of {in_words(size)}.",
-        (
-            "a local SSD reads 500 MB/s and more",
-            "a second load of the same file from memory would be fast: then it is the disk",
-        ),
-        BY_ID["model-on-slow-disk"].fix(platform),
-        events(load, "runner.started", "timing.load"),
-    )
 
 
 def reload_thrash(log: Log, platform: str) -> Iterator[Finding]:
@@ -236,14 +260,14 @@ def _commands(loads: list[Load]) -> tuple[Event, ...]:
     return tuple(event for load in loads for event in events(load, "runner.command")[:1])
 
 
-def mlock_limit(log: Log, platform: str) -> Iterator[Finding]:
-    """The model could not be locked in memory."""
-    found = events(log, "memory.mlock_failed")
+def no_tensor_cores(log: Log, platform: str) -> Iterator[Finding]:
+    """A Turing card without the units that this build's kernels want."""
+    found = events(log, "gpu.no_tensor_cores")
     if found:
         yield finding(
-            "warning",
-            "The model could not be locked in memory (mlock), so it may be swapped out.",
+            "info",
+            "This GPU has no tensor cores, and the build's kernels for its generation are made for them: prompts are slow.",
             (found[0].text,),
-            BY_ID["mlock-limit"].fix(platform),
+            BY_ID["no-tensor-cores"].fix(platform),
             found,
         )

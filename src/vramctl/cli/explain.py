@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from vramctl.checks.log_findings import findings
 from vramctl.cli.options import output_options
 from vramctl.cli.output import Output, answer, answer_json, write
 from vramctl.errors import BadInput
+from vramctl.explaining import Explained, explain
 from vramctl.logs.assemble import Assembler
 from vramctl.logs.decode import Stats, decode
 from vramctl.probes.log_sources import expand_sources, open_source
@@ -44,7 +44,7 @@ _FOLLOW_EVERY = 200
 @click.argument("logs", metavar="LOG...", nargs=-1, required=True)
 @click.option("--events", "with_events", is_flag=True, help="Print every event too (with --json: in the document).")
 @click.option("--follow", "-f", is_flag=True, help="Keep reading, and tell what is new.")
-@click.option("--to", "target", metavar="FILE", help="Write the events to FILE: .jsonl, .parquet or .arrow.")
+@click.option("--to", "target", metavar="FILE", help="Write the events to FILE: .jsonl, .csv, .parquet or .arrow.")
 @output_options
 def command(*, logs: tuple[str, ...], with_events: bool, follow: bool, target: str | None, out: Output) -> int:
     """Explain engine logs: files, globs, `-`, journald:UNIT, docker:NAME, influx1:URL/DB."""
@@ -64,13 +64,13 @@ def command(*, logs: tuple[str, ...], with_events: bool, follow: bool, target: s
             kept: list[Event] = []
             show = kept.append if out.json else _print_event
             log = _read(source, out, taken_by=(write_event, show) if with_events else (write_event,))
-            found = findings(log)
+            told = explain(log)
             if out.json:
-                documents.append(explain_document(log, found, verdict(log, found).words, kept if with_events else None))
+                documents.append(_document(told, kept if with_events else None))
             else:
                 title = f"== {source}\n" if len(sources) > 1 else ""
-                answer(title + explain_text(log, found, out.page) + ("\n" if len(sources) > 1 else ""), None)
-            codes.append(_code(log, found))
+                answer(title + explain_text(log, told.findings, out.page) + ("\n" if len(sources) > 1 else ""), None)
+            codes.append(_code(log, told.findings))
     if out.json:
         answer_json(documents[0] if len(documents) == 1 else list_document(documents))
     return max(codes, key=lambda code: (code == 1, code))
@@ -84,6 +84,12 @@ def _read(source: str, out: Output, *, taken_by: tuple[Callable[[Event], None], 
         for take in taken_by:
             take(event)
     return assembler.finished(stats=stats, name=source, size_bytes=counted.size_bytes)
+
+
+def _document(told: Explained, events: list[Event] | None = None) -> dict[str, Any]:
+    """One log as JSON."""
+    words = verdict(told.log, told.findings).words
+    return explain_document(told.log, told.findings, words, events, told.what_fits)
 
 
 def _ignore(event: Event) -> None:
@@ -130,12 +136,12 @@ def _follow(source: str, out: Output) -> int:
     except KeyboardInterrupt:
         pass
     log = assembler.finished(stats=stats, name=source, size_bytes=counted.size_bytes)
-    found = findings(log)
+    explained = explain(log)
     if out.json:
-        write(json.dumps(explain_document(log, found, verdict(log, found).words)) + "\n")
+        write(json.dumps(_document(explained)) + "\n")
     else:
-        write("\n" + explain_text(log, found, out.page))
-    return _code(log, found)
+        write("\n" + explain_text(log, explained.findings, out.page))
+    return _code(log, explained.findings)
 
 
 _WORTH_A_LOOK = frozenset({
@@ -148,10 +154,21 @@ def _news(
     assembler: Assembler, stats: Stats, source: str, told: set[tuple[str, str]], tell: Callable[[Finding], None]
 ) -> None:
     """Tell the findings that were not told yet."""
-    for one in findings(assembler.finished(stats=stats, name=source)):
-        if (one.id, one.severity) not in told:
+    log = assembler.finished(stats=stats, name=source, at_end=False)
+    if not any(_is_news(one, log, told) for one in explain(log, compute=False).findings):
+        return
+    for one in explain(log).findings:
+        if _is_news(one, log, told):
             told.add((one.id, one.severity))
             tell(one)
+
+
+def _is_news(one: Finding, log: Log, told: set[tuple[str, str]]) -> bool:
+    """Whether a finding was not told yet, and is not about a load of which more lines are still to come."""
+    if (one.id, one.severity) in told:
+        return False
+    coming = [load.lines for load in log.loads if not load.ready and not load.ended]
+    return not any(first <= quote.line <= last for quote in one.lines for first, last in coming)
 
 
 def _tell_text(one: Finding) -> None:

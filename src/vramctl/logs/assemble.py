@@ -7,14 +7,16 @@ from collections.abc import Iterable
 
 from vramctl.logs import folds, stages
 from vramctl.logs.decode import Stats
-from vramctl.logs.draft import LoadDraft, SeenDraft
-from vramctl.logs.gpus import GpuList
+from vramctl.logs.draft import KEPT_EVENTS, LoadDraft, SeenDraft
+from vramctl.logs.gpus import GPU_KINDS, GpuList
+from vramctl.logs.requests import KINDS as REQUEST_KINDS
 from vramctl.logs.requests import Requests
 from vramctl.logs.source import SourceFacts, build_words
-from vramctl.records.event import Event
+from vramctl.records.event import Event, Origin
 from vramctl.records.load import Load, Log
 
 KEPT_LOADS, KEPT_FIRST_LOADS, KEPT_SERVERS = 400, 40, 64
+_STARTS = frozenset({"build.info", "cuda.found"})
 
 
 def assemble(events: Iterable[Event], *, stats: Stats | None = None, name: str = "", size_bytes: int = 0) -> Log:
@@ -31,6 +33,7 @@ class Assembler:
     def __init__(self) -> None:
         self._open: dict[str, LoadDraft] = {}
         self._builds: dict[str, str] = {}
+        self._keys: dict[Origin, str] = {}
         self._requests: dict[str, Requests] = {}
         self._loads: deque[Load] = deque()
         self._dropped = 0
@@ -47,17 +50,21 @@ class Assembler:
         if kind == "unrecognised":
             return
         if kind not in stages.BULK:
-            self._seen.setdefault(kind, SeenDraft()).add(event)
+            seen = self._seen.get(kind)
+            if seen is None:
+                seen = self._seen[kind] = SeenDraft(stages.COMPARED.get(kind, KEPT_EVENTS))
+            seen.add(event)
         self._source.add(event)
-        self._gpus.add(event)
-        if kind in {"build.info", "cuda.found"}:
+        if kind in GPU_KINDS:
+            self._gpus.add(event)
+        if kind in _STARTS:
             self._program_started(event)
         if kind in folds.LOAD_KINDS:
             self._fold(event)
 
-    def finished(self, *, stats: Stats | None = None, name: str = "", size_bytes: int = 0) -> Log:
-        """The record of everything up to here."""
-        for key, requests in self._requests.items():
+    def finished(self, *, stats: Stats | None = None, name: str = "", size_bytes: int = 0, at_end: bool = True) -> Log:
+        """The record of everything up to here. Without `at_end` more lines follow: a request half told is left open."""
+        for key, requests in self._requests.items() if at_end else ():
             requests.flush(self._open.get(key))
         loads = [*self._loads, *(draft.finished() for draft in self._open.values() if draft.stage)]
         loads.sort(key=lambda load: load.lines[0])
@@ -79,14 +86,16 @@ class Assembler:
         """Find the load that this event belongs to, open one where it starts one, and fold it in."""
         key = self._key(event)
         draft = self._open.get(key)
-        if stages.starts_load(event, draft):
+        kind = event.kind
+        if kind in stages.STAGES and stages.starts_load(event, draft):
             if draft is not None:
                 self._close(key, draft)
             draft = LoadDraft(event.line, event.last_line, origin=key, build=self._builds.get(key, ""))
             self._open[key] = draft
-        if self._requests[key].add(event, draft) or draft is None:
-            return
-        folds.fold(event, draft)
+        if kind in REQUEST_KINDS:
+            self._requests[key].add(event, draft)
+        elif draft is not None:
+            folds.fold(event, draft)
 
     def _program_started(self, event: Event) -> None:
         """A program that prints its build starts anew: what it loads next is another load."""
@@ -103,10 +112,15 @@ class Assembler:
     def _key(self, event: Event) -> str:
         """Which process wrote it, as far as the prefix says: two servers in one log do not mix."""
         origin = event.origin
-        key = " ".join(part for part in (origin.host, origin.program, origin.pid) if part)
-        if key not in self._requests:
-            self._make_room()
-            self._requests[key] = Requests(self._all_requests)
+        key = self._keys.get(origin)
+        if key is None or key not in self._requests:
+            key = " ".join(part for part in (origin.host, origin.program, origin.pid) if part)
+            if key not in self._requests:
+                self._make_room()
+                self._requests[key] = Requests(self._all_requests)
+            if len(self._keys) >= KEPT_SERVERS:
+                self._keys.clear()
+            self._keys[origin] = key
         return key
 
     def _make_room(self) -> None:

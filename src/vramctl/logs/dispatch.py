@@ -14,6 +14,8 @@ Claim = tuple[str, Rule]
 """The engine whose table it is, and the rule."""
 _WORDS_READ = 24
 _NO_CLAIMS: tuple[Claim, ...] = ()
+ZEROS = "".join("0" if "1" <= chr(code) <= "9" else chr(code) for code in range(128))
+"""For `str.translate`: a zero for every digit."""
 
 
 class Index:
@@ -31,6 +33,7 @@ class Index:
             for variant in variants(claim[1].pattern.pattern):
                 self._place(claim, variant, common)
         self.telling = self.inside.keys()
+        self._whatever_digits: Index | None = None
 
     def _place(self, claim: Claim, variant: str, common: Counter[str]) -> None:
         """Puts a rule, in one of its wordings, where the cheapest look-up finds it."""
@@ -67,6 +70,24 @@ class Index:
         for word in self.telling & words:
             found += self.inside[word]
         return found
+
+    def whatever_digits(self) -> Index:
+        """The index in which the digits of keys are zeros: it finds all that could claim a message with other digits."""
+        if self._whatever_digits is None:
+            self._whatever_digits = found = Index(())
+            for own, other in zip(self._keyed(), found._keyed(), strict=True):
+                for key, claims in own.items():
+                    for claim in claims:
+                        _append(other, key.translate(ZEROS), claim)
+        return self._whatever_digits
+
+    def _keyed(self) -> tuple[dict[str, tuple[Claim, ...]], ...]:
+        return self.exact, self.first, self.inside, self.function
+
+
+def without_digits(message: Message) -> Message:
+    """The message with zeros for its digits, as `whatever_digits` is asked for it."""
+    return message._replace(text=message.text.translate(ZEROS), function=message.function.translate(ZEROS))
 
 
 def _append(index: dict[str, tuple[Claim, ...]], key: str, claim: Claim) -> None:

@@ -10,12 +10,15 @@ from vramctl.logs.device_names import device_of, is_host
 from vramctl.records.event import Event, Printed
 from vramctl.records.load import (
     CPU_ONLY,
+    EXTENDED_LOAD,
     FAILED,
+    LOAD,
     NOT_LOGGED,
     ON_GPU,
     PARTIAL,
     UNCLEAR,
     Fit,
+    HeaderValue,
     Load,
     LoggedModel,
     LoggedRequest,
@@ -39,9 +42,10 @@ _MOVED_SHARE = 0.6
 class SeenDraft:
     """How often a kind was seen; keeps the first few events and the last."""
 
-    __slots__ = ("count", "first", "last")
+    __slots__ = ("count", "first", "kept", "last")
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT_EVENTS) -> None:
+        self.kept = kept
         self.count = 0
         self.first: list[Event] = []
         self.last: Event | None = None
@@ -49,7 +53,7 @@ class SeenDraft:
     def add(self, event: Event) -> None:
         """Count one event."""
         self.count += 1
-        if len(self.first) < KEPT_EVENTS:
+        if len(self.first) < self.kept:
             self.first.append(event)
         self.last = event
 
@@ -125,17 +129,34 @@ class LoadDraft:
     moments: list[Moment] = field(default_factory=list)
     seen: dict[str, SeenDraft] = field(default_factory=dict)
     timing: dict[str, Any] = field(default_factory=dict)
+    _last_moment: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    worked_out: set[int] = field(default_factory=set)
+    """Lines of Ollama's own account of buffers: where llama.cpp prints its buffers too, they were an estimate."""
     overridden: int = 0
+    header: dict[str, HeaderValue] = field(default_factory=dict)
+    tensor_types: dict[str, int] = field(default_factory=dict)
 
     def note(self, event: Event) -> None:
         """Remember that this kind was seen, within bounds."""
         self.last_line = max(self.last_line, event.last_line)
         self.seen.setdefault(event.kind, SeenDraft()).add(event)
 
-    def moment(self, sequence: str, what: str, event: Event) -> None:
-        """One more step on the timeline; the middle of a very long one is left out."""
-        if len(self.moments) < KEPT_MOMENTS:
-            self.moments.append(Moment(sequence, what, event.line, NOT_LOGGED if event.inherited else event.seconds))
+    def moment(self, sequence: str, what: str, event: Event, *, worked_out: bool = False) -> None:
+        """One more step on the timeline, once where a line repeats it; what comes after very many is left out.
+
+        `worked_out`: by Ollama's own account, not by the buffers that llama.cpp made.
+        """
+        if worked_out:
+            self.worked_out.add(event.line)
+        now = Moment(sequence, what, event.line, NOT_LOGGED if event.inherited else event.seconds)
+        if self._last_moment.get(sequence) == (what, worked_out):
+            # llama-server says it without a time, then Ollama with one.
+            index = max(i for i, moment in enumerate(self.moments) if moment.sequence == sequence)
+            if isinstance(self.moments[index].seconds, Unknown):
+                self.moments[index] = now
+        elif len(self.moments) < KEPT_MOMENTS:
+            self._last_moment[sequence] = (what, worked_out)
+            self.moments.append(now)
 
     def finished(self) -> Load:
         """The load as a record."""
@@ -154,6 +175,8 @@ class LoadDraft:
             estimated=not self.printed.passes and bool(self.estimated.passes) and "own engine" not in self.timing,
             ready=self.ready,
             fit=Fit(**self.fit) if self.fit else None,
+            header=dict(self.header),
+            tensor_types=dict(self.tensor_types),
             system_total_bytes=NOT_LOGGED if self.system_total is None else self.system_total,
             system_free_bytes=NOT_LOGGED if self.system_free is None else self.system_free,
             requests=tuple(self.requests),
@@ -161,12 +184,24 @@ class LoadDraft:
                 count=self.count, failed=self.failures, latency_seconds=self.latency,
                 longest_seconds=self.longest, truncated=self.truncated,
             ),
-            moments=tuple(self.moments),
+            moments=self._moments(),
             command=self.command,
             origin=self.origin,
             build=self.build or NOT_LOGGED,
             seen={kind: seen.finished() for kind, seen in self.seen.items()},
         )  # fmt: skip
+
+    def _moments(self) -> tuple[Moment, ...]:
+        """The steps; buffers that Ollama worked out and llama.cpp then made are one step of their own."""
+        if not self.printed.passes or "own engine" in self.timing:
+            return tuple(self.moments)
+        told: list[Moment] = []
+        for moment in self.moments:
+            if moment.line in self.worked_out and moment.sequence == LOAD:
+                moment = Moment(EXTENDED_LOAD, "sizes estimated", moment.line, moment.seconds)
+            if not told or (told[-1].sequence, told[-1].what) != (moment.sequence, moment.what):
+                told.append(moment)
+        return tuple(told)
 
     def _settings(self) -> dict[str, Any]:
         known = LoggedSettings.__dataclass_fields__

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from vramctl.logs.command import asked, request_settings
 from vramctl.logs.device_names import PROJECTOR
 from vramctl.logs.draft import PARTS, LoadDraft, as_bytes
+from vramctl.logs.fold_model import MODEL_FOLDS, Fold, take_path, whole
+from vramctl.logs.moments import STEPS, moment_of
 from vramctl.logs.requests import KINDS as REQUEST_KINDS
-from vramctl.logs.source import sha256_of
 from vramctl.logs.stages import NOTED, STAGES, command_words, stage_of
 from vramctl.records.event import Event
+from vramctl.records.load import EXTENDED_LOAD, LOAD, MEMORY_WATCH
 from vramctl.records.unknown import Unknown
 
-Fold = Callable[[LoadDraft, Event], None]
+_LAST_STEPS = frozenset({"runner.started", "server.listening"})
+_BUFFERS = frozenset({"weights.buffer", "kv.buffer", "compute.buffer"})
 
 
 def fold(event: Event, draft: LoadDraft) -> None:
@@ -29,6 +32,9 @@ def fold(event: Event, draft: LoadDraft) -> None:
             draft.start_seconds = event.seconds
     if event.kind in NOTED:
         draft.note(event)
+    step = moment_of(event)
+    if step is not None and (step[0] == MEMORY_WATCH or not draft.ready or event.kind in _LAST_STEPS):
+        draft.moment(*step, event, worked_out=event.engine == "ollama" and event.kind in _BUFFERS)
     does = FOLDS.get(event.kind)
     if does is not None:
         does(draft, event)
@@ -41,23 +47,9 @@ def _set(draft: LoadDraft, values: Mapping[str, Any]) -> None:
     )
 
 
-def _model(draft: LoadDraft, **values: Any) -> None:
-    """Take over what is known of the model."""
-    draft.model.update(
-        {name: value for name, value in values.items() if value not in (None, "") and not isinstance(value, Unknown)}
-    )
-
-
-def _path(draft: LoadDraft, path: Any) -> None:
-    if isinstance(path, str) and path:
-        path = path.replace("\\\\", "\\")
-        _model(draft, path=path, sha256=sha256_of(path))
-
-
 def _system_memory(draft: LoadDraft, event: Event) -> None:
     draft.system_total = as_bytes(event.fields.get("total"))
     draft.system_free = as_bytes(event.fields.get("free"))
-    draft.moment("load", "system memory", event)
 
 
 def _gpu_memory(draft: LoadDraft, event: Event) -> None:
@@ -91,7 +83,6 @@ def _offload(draft: LoadDraft, event: Event) -> None:
     draft.fit["line"] = event.line
     _layers(draft, fields.get("layers_offload"), fields.get("layers_model"))
     _set(draft, {"asked_layers": fields.get("layers_requested")})
-    draft.moment("load", "layers planned", event)
 
 
 def _layers(draft: LoadDraft, on_gpu: Any, total: Any) -> None:
@@ -115,7 +106,9 @@ def _load_request(draft: LoadDraft, event: Event) -> None:
     _layers(draft, on_gpu, None)
     _set(draft, values)
     draft.moment(
-        "load", f"layout tried: {operation or 'fit'}, {on_gpu if on_gpu is not None else '?'} layers on GPU", event
+        EXTENDED_LOAD,
+        f"layout tried: {operation or 'fit'}, {on_gpu if on_gpu is not None else '?'} layers on GPU",
+        event,
     )
 
 
@@ -123,63 +116,17 @@ def _command(draft: LoadDraft, event: Event) -> None:
     words = command_words(event)
     draft.command = tuple(words)
     values = asked(words)
-    _path(draft, values.pop("path", None))
+    take_path(draft, values.pop("path", None))
     if event.engine == "ollama":
         # What Ollama chose itself, not what somebody asked for.
         values.pop("asked_layers", None)
     _set(draft, values)
-    draft.moment("load", "runner started", event)
-
-
-def _metadata(draft: LoadDraft, event: Event) -> None:
-    _path(draft, event.fields.get("path"))
-    draft.printed.new_pass("weights")
-    draft.moment("load", "model file read", event)
-
-
-def _key_value(draft: LoadDraft, event: Event) -> None:
-    key, value = str(event.fields.get("key", "")), event.fields.get("value")
-    if key == "general.name":
-        _model(draft, name=value)
-    elif key == "general.architecture":
-        _model(draft, architecture=value)
-    elif key.endswith(".context_length"):
-        _model(draft, train_ctx=_int(value))
-    elif key.endswith(".block_count"):
-        _model(draft, layers=_int(value))
-
-
-def _int(value: Any) -> int | None:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _sized(field: str, name: str) -> Fold:
-    """A fold that takes a size of the event for the model."""
-
-    def take(draft: LoadDraft, event: Event) -> None:
-        _model(draft, **{name: as_bytes(event.fields.get(field))})
-
-    return take
-
-
-def _told(field: str, name: str) -> Fold:
-    """A fold that takes a field of the event for the model."""
-
-    def take(draft: LoadDraft, event: Event) -> None:
-        if str(event.fields.get(field)).startswith(("unknown", "?")):
-            return
-        _model(draft, **{name: event.fields.get(field)})
-
-    return take
 
 
 def _tensors(draft: LoadDraft, event: Event) -> None:
     draft.printed.new_pass("weights")
-    _set(draft, {"mmap": event.fields.get("mmap")})
-    draft.moment("load", "weights", event)
+    mode = event.fields.get("mode")
+    _set(draft, {"mmap": event.fields.get("mmap") if mode is None else mode == "mmap"})
 
 
 def _offloaded(draft: LoadDraft, event: Event) -> None:
@@ -188,7 +135,6 @@ def _offloaded(draft: LoadDraft, event: Event) -> None:
         draft.timing["own engine"] = True
     draft.printed.new_pass("weights")
     _layers(draft, event.fields.get("on_gpu"), event.fields.get("layers"))
-    draft.moment("load", f"{draft.layers_on_gpu}/{draft.layers_total} layers on GPU", event)
 
 
 def _buffer(part: str) -> Fold:
@@ -217,10 +163,9 @@ def _context(draft: LoadDraft, event: Event) -> None:
     if "n_ctx" in values:
         draft.printed.new_pass("kv")
         draft.printed.new_pass("compute")
-        draft.moment("load", "context", event)
     for key, setting in (("n_ctx", "ctx"), ("n_seq_max", "parallel"), ("n_batch", "batch"), ("n_ubatch", "ubatch")):
-        if _int(values.get(key)) is not None:
-            _set(draft, {setting: _int(values[key])})
+        if whole(values.get(key)) is not None:
+            _set(draft, {setting: whole(values[key])})
     if "flash_attn" in values:
         attention = str(values["flash_attn"]).lower()
         words = {"0": "off", "1": "on", "-1": "auto", "true": "on", "false": "off", "enabled": "on", "disabled": "off"}
@@ -277,10 +222,8 @@ def _copies(draft: LoadDraft, event: Event) -> None:
 
 def _started(draft: LoadDraft, event: Event) -> None:
     seconds = event.fields.get("seconds")
-    if not draft.ready or draft.load_seconds is None:
-        if isinstance(seconds, float):
-            draft.load_seconds = seconds
-        draft.moment("load", "ready", event)
+    if (not draft.ready or draft.load_seconds is None) and isinstance(seconds, float):
+        draft.load_seconds = seconds
     draft.ready = True
 
 
@@ -296,16 +239,7 @@ def _ended(words: str) -> Fold:
         if not draft.ended:
             error = event.fields.get("error")
             draft.ended = f"{words}: {error}" if isinstance(error, str) and error else words
-            draft.moment("load", draft.ended, event)
-
-    return take
-
-
-def _watch(what: str) -> Fold:
-    """A fold that only leaves a mark on the memory watch."""
-
-    def take(draft: LoadDraft, event: Event) -> None:
-        draft.moment("memory watch", what, event)
+            draft.moment(LOAD, draft.ended, event)
 
     return take
 
@@ -320,15 +254,7 @@ FOLDS: dict[str, Fold] = {
     "fit.load_requested": _load_request,
     "runner.command": _command,
     # The file.
-    "model.loaded_meta": _metadata,
-    "model.kv": _key_value,
-    "model.name": _told("name", "name"),
-    "model.arch": _told("arch", "architecture"),
-    "model.params": _told("count", "parameters"),
-    "model.ftype": _told("value", "quantization"),
-    "model.size": _sized("size", "file_bytes"),
-    "model.n_ctx_train": _told("value", "train_ctx"),
-    "model.n_layer": _told("value", "layers"),
+    **MODEL_FOLDS,
     # Where it goes.
     "fit.started": _fitting,
     "tensors.override": _override,
@@ -372,7 +298,5 @@ FOLDS: dict[str, Fold] = {
     "crash.fatal": _ended("it aborted"),
     "crash.signal": _ended("it crashed"),
     "crash.abort": _ended("it aborted"),
-    "memory.vram_not_recovered": _watch("GPU memory has not come back yet"),
-    "memory.vram_updated": _watch("GPU memory counted again"),
 }
-LOAD_KINDS: frozenset[str] = frozenset(REQUEST_KINDS) | FOLDS.keys() | STAGES.keys() | NOTED
+LOAD_KINDS: frozenset[str] = frozenset(REQUEST_KINDS) | FOLDS.keys() | STAGES.keys() | NOTED | STEPS.keys()

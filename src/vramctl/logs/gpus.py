@@ -12,6 +12,9 @@ from vramctl.records.unknown import Unknown
 _KEPT = 256
 # Kinds that name a device, with the library they belong to; CUDA's and ROCm's lists share one form.
 BACKENDS = {"cuda.device": "", "vulkan.device": "Vulkan", "metal.device": "Metal", "sycl.device": "SYCL"}
+GPU_KINDS = frozenset(BACKENDS) | {
+    "gpu.inference_compute", "server.config", "cuda.found", "device.used", "device.listed",
+}  # fmt: skip
 
 
 class GpuList:
@@ -61,6 +64,9 @@ class GpuList:
         name = event.fields.get("name")
         if len(self._listed) >= _KEPT:
             return
+        if name is not None and self._listed.get(device, {}).get("name", name) != name:
+            # Another program, on another machine: what was listed before is not what the coming loads run on.
+            self._listed.clear()
         known = self._listed.setdefault(device, {})
         known.update(_known(
             id=event.fields.get("id") or device, device=device, name=name, library=library,

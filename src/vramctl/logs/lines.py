@@ -81,7 +81,7 @@ def own_form(text: str) -> Message | None:
     elif first == "[":
         if text.startswith("[GIN"):
             return gin(text)
-    elif first == "2" and text[4:5] == "/":
+    elif text[4:5] == "/" and first.isdigit():
         return go_log(text)
     elif first == "{":
         return json_record(text)

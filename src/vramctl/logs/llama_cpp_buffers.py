@@ -7,7 +7,7 @@ from vramctl.logs.values import flag, mib, old_mb
 
 RULES: tuple[Rule, ...] = (
     rule(
-        "kv.buffer", r"^(?P<device>\S{1,80}(?: \S{1,80}){0,12}) +KV buffer size += +(?P<size>\d+\.\d+) MiB$",
+        "kv.buffer", r"^(?P<device>\S{1,80}(?: \S{1,80}){0,12}) +KV buffer size += +(?P<size>\d+\.\d+) MiB(?: +# .{1,200})?$",
         fields={"device": str, "size": mib},
         seen="llama.cpp, Jan 2024 on", example="llama_kv_cache_init:      CUDA0 KV buffer size =  2048.00 MiB",
         gives={"device": "CUDA0", "size": mib("2048.00")},

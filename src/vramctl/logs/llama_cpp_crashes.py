@@ -45,7 +45,7 @@ RULES: tuple[Rule, ...] = (
         gives={"expression": "fms.S[j] > 0"},
     ),
     rule(
-        "crash.assert", r"^(?P<file>[^:]+):(?P<line>\d+): (?P<expression>.+)$",
+        "crash.assert", r"^(?P<file>(?:[A-Za-z]:)?[^:]+):(?P<line>\d+): (?P<expression>.+)$",
         fields={"file": str, "line": int, "expression": str},
         function=("GGML_ASSERT", "LLAMA_ASSERT"),
         seen="llama.cpp 2023", example="GGML_ASSERT: /go/src/llama.cpp/ggml-cuda.cu:5925: false",

@@ -7,6 +7,20 @@ from vramctl.logs.values import flag, mib, size
 
 RULES: tuple[Rule, ...] = (
     rule(
+        "gpu.no_tensor_cores", r"^The following devices will have suboptimal performance due to a lack of tensor cores:$",
+        seen="llama.cpp, 2025 on",
+        example="The following devices will have suboptimal performance due to a lack of tensor cores:",
+    ),
+    rule(
+        "gpu.no_tensor_cores_hint",
+        r"^Consider compiling with CMAKE_CUDA_ARCHITECTURES=.{1,80} to force the use of the Pascal code for Turing\.$",
+        seen="llama.cpp, 2025 on",
+        example=(
+            "Consider compiling with CMAKE_CUDA_ARCHITECTURES=61-virtual;80-virtual and DGGML_CUDA_FORCE_MMQ to "
+            "force the use of the Pascal code for Turing."
+        ),
+    ),
+    rule(
         "cuda.found", r"^found (?P<count>\d+) (?P<library>CUDA|ROCm|MUSA) devices:$",
         fields={"count": int, "library": str},
         seen="llama.cpp, Jan 2024 on", example="ggml_cuda_init: found 2 CUDA devices:",
@@ -98,70 +112,21 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(
         "vulkan.device",
-        r"^(?P<index>\d+) = (?P<name>.+) \((?P<driver>[^()]*)\) \| uma: (?P<uma>[01]) \| fp16:"
-        r" (?P<fp16>[01]) \| bf16: (?P<bf16>[01]) \| warp size: (?P<wave>\d+) \| shared memory:"
-        r" (?P<shared>\d+) \| int dot: (?P<int_dot>[01]) \| matrix cores: (?P<matrix>.+)$",
+        r"^(?P<index>\d+) = (?P<name>.+) \((?P<driver>[^()]*)\) \| uma: (?P<uma>[01]) \| fp16: (?P<fp16>\w+)"
+        r"(?: \| bf16: (?P<bf16>[01]))?(?: \| fp4: (?P<fp4>[01]))? \| warp size: (?P<wave>\d+)"
+        r"(?: \| shared memory: (?P<shared>\d+))?(?: \| int dot: (?P<int_dot>[01]))?(?: \| matrix cores: (?P<matrix>.+))?$",
         fields={
-            "index": int, "name": str, "driver": str, "uma": flag, "fp16": flag, "bf16": flag, "wave": int,
-            "shared": int, "int_dot": flag, "matrix": str,
+            "index": int, "name": str, "driver": str, "uma": flag, "fp16": flag, "bf16": flag, "fp4": flag,
+            "wave": int, "shared": int, "int_dot": flag, "matrix": str,
         },
-        seen="llama.cpp with Vulkan, mid 2025 on",
+        seen="llama.cpp with Vulkan, Oct 2024 on: more columns with every year",
         example=(
             "ggml_vulkan: 0 = Radeon 8060S Graphics (RADV GFX1151) (radv) | uma: 1 | fp16: 1 | bf16: 0 | "
             "warp size: 64 | shared memory: 65536 | int dot: 1 | matrix cores: KHR_coopmat"
         ),
         gives={
-            "index": 0, "name": "Radeon 8060S Graphics (RADV GFX1151)", "driver": "radv", "uma": True,
-            "fp16": True, "bf16": False, "wave": 64, "shared": 65536, "int_dot": True, "matrix": "KHR_coopmat",
-        },
-    ),
-    rule(
-        "vulkan.device",
-        r"^(?P<index>\d+) = (?P<name>.+) \((?P<driver>[^()]*)\) \| uma: (?P<uma>[01]) \| fp16:"
-        r" (?P<fp16>[01]) \| warp size: (?P<wave>\d+) \| shared memory: (?P<shared>\d+) \| int dot:"
-        r" (?P<int_dot>[01]) \| matrix cores: (?P<matrix>.+)$",
-        fields={
-            "index": int, "name": str, "driver": str, "uma": flag, "fp16": flag, "wave": int, "shared": int,
-            "int_dot": flag, "matrix": str,
-        },
-        seen="llama.cpp with Vulkan, early 2025",
-        example=(
-            "ggml_vulkan: 0 = NVIDIA GeForce RTX 3090 (NVIDIA) | uma: 0 | fp16: 1 | warp size: 32 | shared "
-            "memory: 49152 | int dot: 1 | matrix cores: NV_coopmat2"
-        ),
-        gives={
-            "index": 0, "name": "NVIDIA GeForce RTX 3090", "driver": "NVIDIA", "uma": False, "fp16": True,
-            "wave": 32, "shared": 49152, "int_dot": True, "matrix": "NV_coopmat2",
-        },
-    ),
-    rule(
-        "vulkan.device",
-        r"^(?P<index>\d+) = (?P<name>.+) \((?P<driver>[^()]*)\) \| uma: (?P<uma>[01]) \| fp16:"
-        r" (?P<fp16>[01]) \| warp size: (?P<wave>\d+) \| matrix cores: (?P<matrix>.+)$",
-        fields={"index": int, "name": str, "driver": str, "uma": flag, "fp16": flag, "wave": int, "matrix": str},
-        seen="llama.cpp with Vulkan, end of 2024",
-        example=(
-            "ggml_vulkan: 0 = AMD Radeon RX 6800 (RADV NAVI21) (radv) | uma: 0 | fp16: 1 | warp size: 64 | "
-            "matrix cores: none"
-        ),
-        gives={
-            "index": 0, "name": "AMD Radeon RX 6800 (RADV NAVI21)", "driver": "radv", "uma": False, "fp16": True,
-            "wave": 64, "matrix": "none",
-        },
-    ),
-    rule(
-        "vulkan.device",
-        r"^(?P<index>\d+) = (?P<name>.+) \((?P<driver>[^()]*)\) \| uma: (?P<uma>[01]) \| fp16:"
-        r" (?P<fp16>[01]) \| warp size: (?P<wave>\d+)$",
-        fields={"index": int, "name": str, "driver": str, "uma": flag, "fp16": flag, "wave": int},
-        seen="llama.cpp with Vulkan, Oct 2024",
-        example=(
-            "ggml_vulkan: 0 = Intel(R) Arc(tm) A770 Graphics (DG2) (Intel open-source Mesa driver) | uma: 0 "
-            "| fp16: 1 | warp size: 32"
-        ),
-        gives={
-            "index": 0, "name": "Intel(R) Arc(tm) A770 Graphics (DG2)", "driver": "Intel open-source Mesa driver",
-            "uma": False, "fp16": True, "wave": 32,
+            "index": 0, "name": "Radeon 8060S Graphics (RADV GFX1151)", "driver": "radv", "uma": True, "fp16": True,
+            "bf16": False, "wave": 64, "shared": 65536, "int_dot": True, "matrix": "KHR_coopmat",
         },
     ),
     rule(

@@ -222,7 +222,7 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(
         "cuda.error",
-        r"^(?P<library>CUDA|ROCm|cuBLAS|hipBLAS) error (?P<status>\d+) at (?P<file>.+):(?P<line>\d+):"
+        r"^(?P<library>CUDA|ROCm|cuBLAS|CUBLAS|hipBLAS) error (?P<status>\d+) at (?P<file>.+):(?P<line>\d+):"
         r" (?P<error>.+)$",
         fields={"library": str, "status": int, "file": str, "line": int, "error": str},
         seen="llama.cpp 2023", example="CUDA error 2 at /go/src/ggml-cuda.cu:5522: out of memory",

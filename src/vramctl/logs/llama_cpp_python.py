@@ -84,6 +84,12 @@ RULES: tuple[Rule, ...] = (
         gives={"features": "SSE3 = 1 | SSSE3 = 1 | AVX = 1 | AVX2 = 1 | LLAMAFILE = 1 | REPACK = 1 |"},
     ),
     rule(
+        "cpu.info", r"^(?P<features>AVX = [01] \| .{0,900})$",
+        fields={"features": str},
+        seen="llama-cpp-python, 2023-2024", example="AVX = 1 | AVX2 = 1 | FMA = 1 | NEON = 0 | BLAS = 0 | SSE3 = 1 | VSX = 0 |",
+        gives={"features": "AVX = 1 | AVX2 = 1 | FMA = 1 | NEON = 0 | BLAS = 0 | SSE3 = 1 | VSX = 0 |"},
+    ),
+    rule(
         "model.load_failed", r"^Failed to load model from file: .+$",
         seen="llama-cpp-python", example="ValueError: Failed to load model from file: /models/a.gguf",
     ),

@@ -37,7 +37,7 @@ RULES: tuple[Rule, ...] = (
         gives={"tensor": "blk.3.ffn_down_exps.weight", "buffer": "CPU"},
     ),
     rule(
-        "tensors.override_added", r"^Adding override (?P<pattern>.+)=(?P<device>\S+)$",
+        "tensors.override_added", r"^Adding override (?P<pattern>.+)=(?P<device>[^\s=]+)$",
         fields={"pattern": str, "device": str},
         seen="ik_llama.cpp 2026", example="Adding override blk\\.(0|1)\\.ffn_.*_exps=CPU",
         gives={"pattern": "blk\\.(0|1)\\.ffn_.*_exps", "device": "CPU"},

@@ -13,6 +13,18 @@ RULES: tuple[Rule, ...] = (
         gives={"on_gpu": 33, "layers": 33},
     ),
     rule(
+        "layers.offloading_repeating", r"^\[(?:cublas|opencl)\] offloading (?P<count>\d+) layers to GPU$",
+        fields={"count": int},
+        seen="llama.cpp, May 2023", example="llama_model_load_internal: [cublas] offloading 36 layers to GPU",
+        gives={"count": 36},
+    ),
+    rule(
+        "weights.vram_total", r"^\[(?:cublas|opencl)\] total VRAM used: (?P<size>\d+) MB$",
+        fields={"size": mib},
+        seen="llama.cpp, May 2023", example="llama_model_load_internal: [cublas] total VRAM used: 3475 MB",
+        gives={"size": mib("3475")},
+    ),
+    rule(
         "layers.offloading_repeating", r"^offloading (?P<count>\d+) repeating layers to GPU$",
         fields={"count": int},
         seen="llama.cpp, Jun 2023 on", example="load_tensors: offloading 80 repeating layers to GPU",

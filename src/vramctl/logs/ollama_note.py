@@ -36,8 +36,13 @@ def pattern_of(message: str) -> str:
     """The anchored pattern of a message written with Go's verbs."""
     parts, start = [], 0
     for verb in _VERB.finditer(message):
-        parts.append(re.escape(message[start : verb.start()]).replace(r"\ ", " "))
+        parts.append(_plain(message[start : verb.start()]))
         parts.append("%" if verb[0] == "%%" else _ANYTHING)
         start = verb.end()
-    parts.append(re.escape(message[start:]).replace(r"\ ", " "))
+    parts.append(_plain(message[start:]))
     return f"^{''.join(parts)}$"
+
+
+def _plain(text: str) -> str:
+    """The pattern of text without verbs; behind a sentence some versions print one blank and some two."""
+    return re.escape(text).replace(r"\ ", " ").replace(r"\. ", r"\. +")

@@ -59,7 +59,6 @@ _GPU = r"""
 0.13.0-0.24.0 | WARN | cpu_linux.go | failed to parse CPU allowed micro secs | error
 0.13.0-0.24.0 | WARN | cpu_linux.go | failed to parse CPU unit micro secs | error
 0.3.14-0.24.0 | INFO | cpu_windows.go | efficiency cores detected | maxEfficiencyClass
-0.3.7-now | INFO | cuda_common.go | Unexpected format for /etc/nv_tegra_release. Set JETSON_JETPACK to select version
 0.1.33-0.11.8 | DEBUG | cuda_common.go | cudaGetVisibleDevicesEnv skipping over non-cuda device | library
 0.1.33-0.12.3 | DEBUG | gpu.go | Searching for GPU library | name
 0.1.33-0.12.3 | DEBUG | gpu.go | detected GPUs | count,library
@@ -94,7 +93,6 @@ _GPU = r"""
 0.30.0-now | DEBUG | llama_server.go | llama-server discovery: server startup exited | error,exit,libDirs
 0.30.0-now | DEBUG | llama_server.go | llama-server discovery: stopped subprocess after collecting GPU info | exit,libDirs
 0.30.0-now | WARN | llama_server.go | llama-server discovery: system_info line not found in output - CUDA architecture filtering will be disabled. If GPU inference fails, this may indicate an incompatible llama-server version. | libDirs,lines_captured
-0.30.0-now | WARN | llama_server.go | llama-server discovery: timed out waiting for server startup | error,libDirs,lines_captured
 0.30.0-now | DEBUG | llama_server.go | llama-server not available for device discovery | error
 0.30.0-now | DEBUG | llama_server.go | skipping Vulkan native metadata with mismatched device name | llama_server_name,native_name
 0.30.0-now | DEBUG | llama_server.go | skipping Vulkan native metadata with mismatched memory | llama_server_name,llama_server_total,native_total

@@ -56,7 +56,6 @@ _REQUEST = r"""
 0.1.35-0.24.0 | WARN | routes.go | bad manifest filepath | error,name,path
 0.1.23-0.2.1 | DEBUG | routes.go | chat handler | images,prompt
 0.2.2-0.6.8 | DEBUG | routes.go | chat request | images,prompt
-0.4.0-now | WARN | routes.go | corrupt manifests detected, skipping prune operation. Re-pull or delete to clear | error
 0.0.13-0.1.17 | INFO | routes.go | could not load model options: %v
 0.0.13-0.1.1 | INFO | routes.go | could not merge model options: %v
 0.12.0-now | ERROR | routes.go | couldn't get public key | error

@@ -44,7 +44,7 @@ def plain(text: str) -> str:
 
 
 @lru_cache(1024)
-def _origin(platform: str, host: str, program: str, pid: str) -> Origin:
+def origin_of(platform: str, host: str, program: str, pid: str) -> Origin:
     """One origin for all lines of one writer."""
     return Origin(platform, host, program, pid)
 
@@ -55,7 +55,7 @@ def journal(text: str) -> Written | None:
     if match is None:
         return None
     stamp, host, program, pid = match.groups("")
-    return Written(text[match.end() :], _origin("journald", host, program, pid), stamp)
+    return Written(text[match.end() :], origin_of("journald", host, program, pid), stamp)
 
 
 def compose(text: str) -> Written | None:
@@ -64,31 +64,35 @@ def compose(text: str) -> Written | None:
     if match is None:
         return None
     first, name, second = match.groups("")
-    return Written(text[match.end() :], _origin("compose", "", name, ""), second or first)
+    return Written(text[match.end() :], origin_of("compose", "", name, ""), second or first)
 
 
 def kubectl(text: str) -> Written | None:
     """A line of `kubectl logs --prefix`."""
     match = _KUBECTL.match(text)
-    return None if match is None else Written(text[match.end() :], _origin("kubectl", "", match[1], ""), match[2] or "")
+    return (
+        None if match is None else Written(text[match.end() :], origin_of("kubectl", "", match[1], ""), match[2] or "")
+    )
 
 
 def stamped(text: str) -> Written | None:
     """A line behind a bare time: `docker logs -t`, `kubectl logs --timestamps`, containerd's files."""
     match = _STAMPED.match(text)
-    return None if match is None else Written(text[match.end() :], _origin("timestamped", "", "", ""), match[1])
+    return None if match is None else Written(text[match.end() :], origin_of("timestamped", "", "", ""), match[1])
 
 
 def wrapper(text: str) -> Written | None:
     """A line behind `[2024-12-05 01:56:09] [stderr] `."""
     match = _WRAPPER.match(text)
-    return None if match is None else Written(text[match.end() :], _origin("wrapper", "", match[2] or "", ""), match[1])
+    return (
+        None if match is None else Written(text[match.end() :], origin_of("wrapper", "", match[2] or "", ""), match[1])
+    )
 
 
 def quote(text: str) -> Written | None:
     """A line quoted in Markdown or behind a prompt: `> ...`, `>>> ...`."""
     match = _QUOTE.match(text)
-    return None if match is None else Written(text[match.end() :], _origin("quoted", "", "", ""), "")
+    return None if match is None else Written(text[match.end() :], origin_of("quoted", "", "", ""), "")
 
 
 def container_json(text: str) -> Written | None:
@@ -101,11 +105,11 @@ def container_json(text: str) -> Written | None:
         return None
     if isinstance(record.get("log"), str):
         return Written(
-            record["log"].rstrip("\r\n"), _origin("docker", "", _str(record, "stream"), ""), _str(record, "time")
+            record["log"].rstrip("\r\n"), origin_of("docker", "", _str(record, "stream"), ""), _str(record, "time")
         )
     if "MESSAGE" in record:
         program = _str(record, "SYSLOG_IDENTIFIER") or _str(record, "_SYSTEMD_UNIT")
-        origin = _origin("journald", _str(record, "_HOSTNAME"), program, _str(record, "_PID"))
+        origin = origin_of("journald", _str(record, "_HOSTNAME"), program, _str(record, "_PID"))
         micros = _str(record, "__REALTIME_TIMESTAMP")
         return Written(_message(record["MESSAGE"]), origin, f"{micros[:-6]}.{micros[-6:]}" if len(micros) > 6 else "")
     return None

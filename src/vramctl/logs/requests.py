@@ -27,10 +27,8 @@ class Requests:
         self._count = self._failures = self._truncated = 0
         self._latency = self._longest = 0.0
 
-    def add(self, event: Event, draft: LoadDraft | None) -> bool:
-        """Take the event if it is about a request; whether it was."""
-        if event.kind not in KINDS:
-            return False
+    def add(self, event: Event, draft: LoadDraft | None) -> None:
+        """Take an event of one of KINDS."""
         if event.kind == "request.finished":
             self._finished(event, draft)
         elif event.kind == "slot.released":
@@ -38,11 +36,11 @@ class Requests:
                 draft.truncated += 1
         else:
             self._timed(event, draft)
-        return True
 
     def flush(self, draft: LoadDraft | None) -> None:
-        """Make a request of timings that no request line followed."""
-        if self._timing and self._line is not None:
+        """Make a request of timings that no request line followed; one that is cut short of its end is none yet."""
+        complete = "total" in self._timing or "generated_seconds" in self._timing
+        if complete and self._line is not None:
             timing, event = self._timing, self._line
             seconds = timing.pop("total", None)
             if seconds is None:
@@ -84,8 +82,7 @@ class Requests:
                 self._timing[setting] = value
 
     def _finished(self, event: Event, draft: LoadDraft | None) -> None:
-        path = str(event.fields.get("path", ""))
-        if not any(word in path for word in _WORK):
+        if not _works(event):
             return
         timing = {key: value for key, value in self._timing.items() if key != "total" and not key.endswith("_seconds")}
         latency = event.fields.get("seconds", self._timing.get("total"))
@@ -110,6 +107,13 @@ class Requests:
             draft.latency += latency
             draft.longest = max(draft.longest, latency)
             draft.last_line = max(draft.last_line, request.line)
+
+
+def _works(event: Event) -> bool:
+    """Whether a request makes the model work: a web page's files (`GET /completion.js`) do not."""
+    path, method = str(event.fields.get("path", "")), event.fields.get("method", "POST")
+    file = path.rsplit("/", 1)[-1]
+    return method != "GET" and "." not in file and any(word in path for word in _WORK)
 
 
 def _request(event: Event, end: float | Unknown, latency: float | None, timing: dict[str, Any]) -> LoggedRequest:

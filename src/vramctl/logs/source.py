@@ -65,13 +65,15 @@ class SourceFacts:
         elif kind in {"server.listening", "server.version"} and isinstance(fields.get("version"), str):
             self._version = fields["version"]
             address = str(fields.get("address", ""))
-            self._container += address.startswith(("[::]", "0.0.0.0"))
+            # The images listen on all addresses; root on a plain machine has the same folder, but not that address.
+            self._container += 1 if address.startswith(("[::]", "0.0.0.0")) else -2
         elif kind in {"build.info", "model.loaded_meta", "runner.command", "backend.loaded", "metal.device"}:
             if kind == "build.info":
                 self._build_of(event)
             self._system(event.raw)
-        elif kind in {"crash.assert", "crash.fatal"}:
+        elif kind in {"crash.assert", "crash.fatal", "cuda.error_where"}:
             self._windows += _WINDOWS.search(event.raw) is not None
+            self._fork |= "ik_llama.cpp" in event.raw
         elif "mla_attn" in event.text or "fused_moe" in event.text:
             self._fork = True
 

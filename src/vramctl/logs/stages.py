@@ -9,6 +9,9 @@ from vramctl.records.event import Event
 # Too many of these in every log to keep examples of.
 BULK = frozenset({"model.kv", "model.tensor_type", "model.info", "tensors.override"})
 
+# Kinds that are compared with each other, so that more than a few are kept: measurements, and the builds they are of.
+COMPARED = {"bench.row": 200, "bench.build": 60, "build.info": 60, "timing.prompt": 100, "timing.generated": 100}
+
 PLANNED, COMMANDED, DESCRIBED, PLACED, MADE, READY = 1, 2, 3, 4, 5, 6
 
 
@@ -28,9 +31,9 @@ NOTED = frozenset({
     "layers.offloaded", "weights.buffer", "kv.buffer", "kv.total", "compute.buffer", "tensors.loading",
     "context.pipeline", "graph.splits", "runner.started", "timing.load", "runner.load_failed", "runner.terminated",
     "runner.stopped", "model.load_failed", "memory.alloc_failed", "memory.buffer_failed", "context.failed",
-    "gpu.alloc_over_limit", "crash.library_missing", "cuda.error", "rocm.error", "gpu.arch_not_built",
-    "gpu.device_lost", "gpu.hang", "gpu.fault", "crash.assert", "crash.fatal", "crash.signal", "crash.abort",
-    "ctx.truncated",
+    "gpu.alloc_over_limit", "crash.library_missing", "cuda.error", "cuda.error_where", "rocm.error", "gpu.arch_not_built",
+    "gpu.device_lost", "gpu.hang", "gpu.fault", "gpu.error", "server.panic", "crash.assert", "crash.fatal",
+    "crash.signal", "crash.abort", "ctx.truncated",
 })  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from vramctl.logs.attributes import pairs
 from vramctl.logs.line import ENGINE, TEXT, UNSURE, Message
 
 _CLOCK = re.compile(r"(?P<stamp>\d{1,5}\.\d\d\.\d{3}\.\d{3}) (?P<level>[DIWEVT]) ")
-_UNIX = re.compile(r"\[(?P<stamp>1\d{9})\] ?")
+_UNIX = re.compile(r"\[(?P<stamp>\d{10})\] ?")
 _TID = re.compile(r"(?P<level>INFO|WARN|ERR|VERB|DBUG|DEBUG) +\[ *(?P<function>[\w ~:]{1,60})\] ")
 _SLOT = re.compile(r"id +(?P<slot>-?\d+) *\| *task +(?P<task>-?\d+) *\| *")
 _LEVELS = {"D": "DEBUG", "I": "INFO", "W": "WARN", "E": "ERROR", "V": "DEBUG", "T": "DEBUG"}

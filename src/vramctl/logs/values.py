@@ -23,10 +23,11 @@ def _printed(whole: str, digits: str | None, factor: int) -> Printed:
     """A printed number of units of `factor` bytes, with half of its last digit as tolerance."""
     if not digits:
         return Printed(int(whole) * factor, 0 if factor == 1 else (factor + 1) // 2)
+    if not digits.isdecimal() or "_" in whole:
+        raise ValueError(f"'{whole}.{digits}' is not a number")
     scale = 10 ** len(digits)
-    sign = -1 if whole[0] == "-" else 1
-    size = round(factor * (abs(int(whole)) * scale + int(digits)) / scale)
-    return Printed(sign * size, -(-factor // (2 * scale)))
+    # As Printed(...), without its constructor in Python: a log is full of sizes.
+    return tuple.__new__(Printed, (round(factor * int(whole + digits) / scale), -(-factor // (2 * scale))))
 
 
 @lru_cache(4096)
@@ -35,7 +36,8 @@ def size(text: str) -> Printed:
     match = _SIZE.match(text)
     if match is None:
         raise ValueError(f"{text!r} is not a size")
-    return _printed(match[1], match[2], _UNITS[match[3] or "B"])
+    whole, digits, unit = match.groups()
+    return _printed(whole, digits, _UNITS[unit or "B"])
 
 
 @lru_cache(4096)
@@ -82,9 +84,11 @@ def flag(text: str) -> bool:
     return _YES[text.strip().lower()]
 
 
-@lru_cache(1024)
 def duration(text: str) -> float:
     """Seconds of a Go duration: `1m12s` is 72.0, `46.6µs` is 0.0000466, `2.5s`."""
+    match = _DURATION_PART.fullmatch(text)
+    if match is not None and len(text) <= _LONGEST_DURATION:
+        return float(match[1]) * _SECONDS[match[2]]
     if text == "0":
         return 0.0
     position, seconds = 0, 0.0
@@ -112,4 +116,6 @@ def count(text: str) -> int:
 
 def arguments(text: str) -> tuple[str, ...]:
     """The words of a command line; a quoted part is one word."""
+    if '"' not in text:
+        return tuple(text.split())
     return tuple(double if double else bare for double, bare in re.findall(r'"([^"]*)"|(\S+)', text))

@@ -38,16 +38,36 @@ class Joined(NamedTuple):
 
 def width_of(texts: Sequence[str], judge: Judge) -> int:
     """Columns of the terminal that wrapped these lines; 0 where it is not certain that one did."""
-    widths = Counter(
-        len(text)
-        for text, after in pairwise(texts)
-        if _NARROWEST <= len(text) <= _WIDEST and continues(text, after, len(text), judge)
-    )
-    if not widths:
+    lengths = [len(text) for text in texts]
+    possible = _possible_widths(lengths)
+    if not possible:
         return 0
-    width, wrapped = max(widths.items(), key=lambda found: (found[1], found[0]))
-    longer = sum(len(text) > width for text in texts)
-    return width if wrapped >= _FEWEST and longer <= len(texts) * _MOST_LONGER else 0
+    ends = dict.fromkeys(possible, 0)
+    for length, (text, after) in zip(lengths, pairwise(texts), strict=False):
+        if length in ends and continues(text, after, length, judge):
+            ends[length] += 1
+    if max(ends.values()) < _FEWEST:
+        return 0
+    # Now that one may be: it must be the most frequent of all widths, too.
+    widths = Counter(ends)
+    for length, (text, after) in zip(lengths, pairwise(texts), strict=False):
+        if length not in ends and _NARROWEST <= length <= _WIDEST and continues(text, after, length, judge):
+            widths[length] += 1
+    width = max(widths.items(), key=lambda found: (found[1], found[0]))[0]
+    return width if width in possible else 0
+
+
+def _possible_widths(lengths: Sequence[int]) -> set[int]:
+    """Lengths that several lines have, and hardly a line more: what the terminal's width is among, if one wrapped these."""
+    counted = Counter(lengths)
+    longer, found = 0, set()
+    for length in sorted(counted, reverse=True):
+        if longer > len(lengths) * _MOST_LONGER:
+            break
+        if _NARROWEST <= length <= _WIDEST and counted[length] >= _FEWEST:
+            found.add(length)
+        longer += counted[length]
+    return found
 
 
 def _cut(text: str, width: int) -> bool:

@@ -8,13 +8,14 @@ import sys
 import threading
 import urllib.parse
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from vramctl.errors import BadInput
 from vramctl.probes.log_follow import follow_files
 from vramctl.probes.log_influx import influx_lines
-from vramctl.probes.log_lines import CHUNK_BYTES, Note, lines_of, unreadable
+from vramctl.probes.log_lines import CHUNK_BYTES, Note, lines_of, lists_of_lines, unreadable
 from vramctl.probes.log_programs import container_lines, journal_lines
 from vramctl.world import kind_of, near_names
 
@@ -55,7 +56,7 @@ def open_source(
         _refuse_archives(paths)
         return follow_files(paths, note=note, stop=stop)
     paths = _paths(spec)
-    return _file_lines(paths, note)
+    return chain.from_iterable(_file_lines(paths, note))
 
 
 def _silent(text: str) -> None:
@@ -106,10 +107,10 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in _DIGITS.split(name)]
 
 
-def _file_lines(paths: Iterable[str], note: Note) -> Iterator[bytes]:
+def _file_lines(paths: Iterable[str], note: Note) -> Iterator[list[bytes]]:
     for path in paths:
         with _opened(path) as stream:
-            yield from lines_of(stream, path, note=note)
+            yield from lists_of_lines(stream, path, note=note)
 
 
 def _opened(path: str) -> Any:

@@ -11,11 +11,13 @@ from vramctl.records.unknown import Unknown
 
 NOT_LOGGED = Unknown("the log does not print it")
 
+LOAD, EXTENDED_LOAD, MEMORY_WATCH = "load", "extended load", "memory watch"
 ON_GPU, PARTIAL, CPU_ONLY, FAILED, UNCLEAR = "on-gpu", "partial", "cpu-only", "failed", "unknown"
 
 Text = str | Unknown
 Count = int | Unknown
 Number = float | Unknown
+HeaderValue = int | float | bool | str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +136,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One step of a load on its timeline: load, extended load, or memory watch."""
+    """One step of a load on its timeline; `sequence` is load, extended load (the steps between those) or memory watch."""
 
     sequence: str
     what: str
@@ -175,6 +177,10 @@ class Load:
     ready: bool = False
     """The log shows it loaded completely."""
     fit: Fit | None = None
+    header: Mapping[str, HeaderValue] = field(default_factory=dict)
+    """The numbers of the model's header as printed (`llama.block_count`), arrays as their length."""
+    tensor_types: Mapping[str, int] = field(default_factory=dict)
+    """How many tensors there are of each type (`q4_K`), as printed."""
     system_total_bytes: Bytes = NOT_LOGGED
     system_free_bytes: Bytes = NOT_LOGGED
     requests: tuple[LoggedRequest, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vramctl.records import Unknown
+from vramctl.records.change import Change, WhatFits
 from vramctl.records.event import Event, Printed
 from vramctl.records.finding import Finding
 from vramctl.records.load import Fit, Load, Log, LoggedGpu, LoggedModel, LoggedRequest, LoggedSettings, LoggedUse
@@ -14,6 +15,7 @@ EXPLAIN_SCHEMA = "vramctl.explain/1"
 LIST_SCHEMA = "vramctl.explain-list/1"
 
 Json = Any
+_NOT_ASKED = Unknown("the planner was not asked")
 
 
 def known(value: object) -> Json:
@@ -30,9 +32,17 @@ def known(value: object) -> Json:
 
 
 def explain_document(
-    log: Log, findings: Sequence[Finding], verdict: str, events: Iterable[Event] | None = None
+    log: Log,
+    findings: Sequence[Finding],
+    verdict: str,
+    events: Iterable[Event] | None = None,
+    what_fits: Sequence[WhatFits | Unknown] = (),
 ) -> dict[str, Json]:
-    """One log as a JSON value; sizes in bytes, times in seconds. `events` adds every event."""
+    """One log as a JSON value; sizes in bytes, times in seconds. `events` adds every event.
+
+    `what_fits` are the answers of the planner, one a load in their order.
+    """
+    answers = (*what_fits, *[_NOT_ASKED] * len(log.loads))
     source = log.source
     document = {
         "schema": EXPLAIN_SCHEMA,
@@ -54,7 +64,9 @@ def explain_document(
             "samples": [{"line": line, "text": text} for line, text in log.unrecognised_samples],
         },
         "gpus": [_gpu(gpu) for gpu in log.gpus],
-        "loads": [_load(load) for load in log.loads],
+        "loads": [
+            {**_load(load), "what_fits": _what_fits(answer)} for load, answer in zip(log.loads, answers, strict=False)
+        ],
         "loads_left_out": log.dropped_loads,
         "requests": {
             "count": log.totals.count,
@@ -110,6 +122,8 @@ def _load(load: Load) -> dict[str, Json]:
         "devices": [_use(use) for use in load.devices],
         "sizes_estimated": load.estimated,
         "fit": _fit(load.fit),
+        "header": dict(load.header),
+        "tensor_types": dict(load.tensor_types),
         "load_seconds": known(load.load_seconds),
         "outcome": load.outcome,
         "ready": load.ready,
@@ -133,6 +147,14 @@ def _load(load: Load) -> dict[str, Json]:
             for moment in load.moments
         ],
     }
+
+
+def _what_fits(answer: WhatFits | Unknown) -> Json:
+    """Changes with which the load would fit, as the planner computed them."""
+    if isinstance(answer, Unknown):
+        return known(answer)
+    changes = [{name: getattr(change, name) for name in Change.__dataclass_fields__} for change in answer.changes]
+    return {"witness": answer.witness, "because": list(answer.because), "changes": changes}
 
 
 def _model(model: LoggedModel) -> dict[str, Json]:

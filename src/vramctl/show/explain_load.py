@@ -6,7 +6,19 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vramctl.records import DeviceUse, Unknown
-from vramctl.records.load import CPU_ONLY, FAILED, ON_GPU, PARTIAL, Load, LoggedGpu, LoggedUse, Moment
+from vramctl.records.load import (
+    CPU_ONLY,
+    EXTENDED_LOAD,
+    FAILED,
+    LOAD,
+    MEMORY_WATCH,
+    ON_GPU,
+    PARTIAL,
+    Load,
+    LoggedGpu,
+    LoggedUse,
+    Moment,
+)
 from vramctl.records.placement import Bytes
 from vramctl.show.page import Page, labelled
 from vramctl.show.plan_bar import PARTS, bar, glyph
@@ -17,7 +29,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-_MOST_DEVICES = 4
+_MOST_DEVICES, _MOST_STEPS = 4, 14
+_WORTH_A_TIME, _YEARS_SECONDS = 0.05, 3e8
+# Labels of the three sequences; the extended load is shown with the steps of the load that it extends.
+_SEQUENCES = (("load", {LOAD}), ("extended", {LOAD, EXTENDED_LOAD}), ("memory", {MEMORY_WATCH}))
 _OUTCOMES = {
     ON_GPU: ("on the GPU", "green"),
     PARTIAL: ("partly on the GPU", "yellow"),
@@ -48,7 +63,7 @@ def load_row(load: Load) -> Text:
     count = load.totals.count
     requests = f", {count} request{'s' if count > 1 else ''}" if count else ""
     text = Text(f"line {load.lines[0]:>5}  ", no_wrap=True, overflow="crop")
-    text.append(f"{_layers(load)}{words}", style=style)
+    text.append(_placed(load, words), style=style)
     return text.append(f"{seconds}{requests}: {_name(load)}")
 
 
@@ -61,7 +76,7 @@ def _heading(load: Load) -> Text:
     parameters = f", {_billions(model.parameters)}" if isinstance(model.parameters, int) else ""
     text = Text(_name(load), style="bold")
     text.append(f"{parameters}{size}: ", style="")
-    text.append(f"{_layers(load)}{words}", style=style)
+    text.append(_placed(load, words), style=style)
     seconds = f", loaded in {load.load_seconds:.1f} s" if isinstance(load.load_seconds, float) else ""
     return text.append(f"{seconds}  (lines {load.lines[0]}-{load.lines[1]})", style="dim")
 
@@ -77,12 +92,20 @@ def _name(load: Load) -> str:
     return printable(name).strip() or "model not named"
 
 
-def _layers(load: Load) -> str:
-    if isinstance(load.layers_on_gpu, int) and isinstance(load.layers_total, int):
-        return f"{load.layers_on_gpu}/{load.layers_total} layers " + (
-            "were placed, then it " if load.outcome == FAILED else ""
-        )
-    return ""
+def _placed(load: Load, outcome: str) -> str:
+    """Where the layers are and what became of the load, in words."""
+    on_gpu, total = load.layers_on_gpu, load.layers_total
+    if not isinstance(on_gpu, int) or not isinstance(total, int):
+        return outcome
+    count = f"{on_gpu}/{total} layers"
+    if load.outcome == FAILED:
+        placed = any(isinstance(use.weights_bytes, int) and use.weights_bytes for use in load.devices)
+        return f"{count} were placed, then it failed" if placed else f"failed ({count} were planned for the GPU)"
+    if load.outcome == CPU_ONLY:
+        return f"on the CPU ({count} on the GPU)"
+    if load.outcome == PARTIAL and on_gpu == total:
+        return f"{count} on the GPU, without some of their tensors"
+    return f"{count} on the GPU"
 
 
 def _device(use: LoggedUse, load: Load, gpus: Sequence[LoggedGpu], page: Page) -> Iterator[Text]:
@@ -96,12 +119,25 @@ def _device(use: LoggedUse, load: Load, gpus: Sequence[LoggedGpu], page: Page) -
         size = sizes.get(ink.part, 0)
         if isinstance(size, int) and size:
             line.append(f"{glyph(ink, page)} ", style=ink.colour).append(f"{ink.part} {_size(size)}  ")
-    of = f" of {_size(room)}" if room else ""
+    of = _of(use, room, free=not use.host and not _total_known(use, gpus))
     line.append(f"= {_size(use.known_bytes)}{of}{' (estimated before the load)' if load.estimated else ''}")
     yield line
     drawn = DeviceUse(use.name, _number(use.weights_bytes), _number(use.kv_bytes), _number(_with_output(use)), 0)
     scale = max(room, use.known_bytes)
     yield bar(drawn, total_bytes=scale, budget_bytes=scale, columns=page.width, page=page)
+
+
+def _of(use: LoggedUse, room: int, *, free: bool) -> str:
+    """The device's memory beside what is used of it: the whole, or what was free at the start."""
+    if not room:
+        return ""
+    if use.known_bytes > room:
+        return f" ({_size(room)} {'were free' if free else 'are there'}, says the log)"
+    return f" of {_size(room)}{' free' if free else ''}"
+
+
+def _total_known(use: LoggedUse, gpus: Sequence[LoggedGpu]) -> bool:
+    return any(isinstance(gpu.total_bytes, int) for gpu in gpus if gpu.device == use.name or len(gpus) == 1)
 
 
 def _device_name(use: LoggedUse) -> str:
@@ -135,10 +171,10 @@ def _facts(load: Load) -> Iterator[tuple[str, Text]]:
     settings = list(_settings(load))
     if settings:
         yield "settings", Text(", ".join(settings))
-    for sequence in ("load", "memory watch"):
-        moments = [moment for moment in load.moments if moment.sequence == sequence]
-        if len(moments) > 1 or (moments and sequence != "load"):
-            yield ("timeline" if sequence == "load" else "watch"), Text(_timeline(moments))
+    for label, sequences in _SEQUENCES:
+        moments = [moment for moment in load.moments if moment.sequence in sequences]
+        if {moment.sequence for moment in moments} == sequences:
+            yield label, Text(_timeline(moments, start=_start(load.moments)))
     if load.totals.count:
         yield "requests", Text(_requests(load))
     if load.ended:
@@ -182,31 +218,28 @@ def _settings(load: Load) -> Iterator[str]:
         yield f"{settings.pipeline_copies} pipeline copies"
 
 
-def _timeline(moments: Sequence[Moment]) -> str:
-    """The steps with the seconds since the first one that has a time."""
-    start: float | None = None
+def _start(moments: Sequence[Moment]) -> float | None:
+    """The time of the first step that has one: what the seconds of all sequences count from.
+
+    A prefix without a year gives times of another clock; they are left out.
+    """
+    known = [moment.seconds for moment in moments if isinstance(moment.seconds, float)]
+    return min((seconds for seconds in known if seconds > max(known) - _YEARS_SECONDS), default=None)
+
+
+def _timeline(moments: Sequence[Moment], *, start: float | None) -> str:
+    """The steps, each with the seconds since the start of the load where a line prints a later time."""
     steps: list[str] = []
-    for moment in _once(moments):
-        seconds = moment.seconds
-        if isinstance(seconds, float) and start is None:
-            start = seconds
-        at = (
-            f"+{seconds - start:.1f} s " if isinstance(seconds, float) and start is not None and seconds > start else ""
-        )
-        steps.append(f"{at}{printable(moment.what)}")
-    if len(steps) > 9:
-        steps = [*steps[:4], f"{len(steps) - 8} more", *steps[-4:]]
-    return " > ".join(steps)
-
-
-def _once(moments: Sequence[Moment]) -> list[Moment]:
-    """The steps without repetitions of the one before."""
-    kept: list[Moment] = []
+    shown = 0.0
     for moment in moments:
-        if kept and kept[-1].what == moment.what:
-            continue
-        kept.append(moment)
-    return kept
+        passed = moment.seconds - start if isinstance(moment.seconds, float) and start is not None else 0.0
+        at = f"+{passed:.1f} s " if passed - shown >= _WORTH_A_TIME else ""
+        shown = passed if at else shown
+        steps.append(f"{at}{printable(moment.what)}")
+    if len(steps) > _MOST_STEPS:
+        half = _MOST_STEPS // 2
+        steps = [*steps[:half], f"{len(steps) - 2 * half} more", *steps[-half:]]
+    return " > ".join(steps)
 
 
 def _requests(load: Load) -> str:

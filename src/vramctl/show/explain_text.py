@@ -10,7 +10,7 @@ from vramctl.records import Unknown
 from vramctl.records.finding import ERROR, INFO, Finding
 from vramctl.records.load import FAILED, Load, Log, LoggedGpu
 from vramctl.show.explain_load import load_parts, load_row
-from vramctl.show.explain_verdict import COULD_NOT_TELL, HEALTHY, PROBLEM, verdict
+from vramctl.show.explain_verdict import COULD_NOT_TELL, HEALTHY, PROBLEM, is_server, verdict
 from vramctl.show.page import Page, labelled, paint
 from vramctl.show.printable import printable
 from vramctl.units import GIB
@@ -46,12 +46,14 @@ def _facts(log: Log) -> Iterator[tuple[str, Text]]:
     source = log.source
     engine = source.engine if isinstance(source.engine, str) else "unknown engine"
     version = f" {source.version}" if isinstance(source.version, str) else ", version not printed"
-    system = f" on {source.system}" if isinstance(source.system, str) else ""
+    system = ""
+    if isinstance(source.system, str):
+        system = " in a container" if source.system == "container" else f" on {source.system}"
     yield "log", Text(printable(f"{engine}{version}{system}, {source.lines} lines"))
     if log.gpus:
         yield ("GPUs" if len(log.gpus) > 1 else "GPU"), Text("; ".join(_gpus(log.gpus)))
     if log.totals.count:
-        yield "requests", Text(_requests(log))
+        yield ("requests" if is_server(log) else "runs"), Text(_requests(log))
 
 
 def _gpus(gpus: Sequence[LoggedGpu]) -> list[str]:

@@ -42,7 +42,7 @@ def _healthy(log: Log) -> str | None:
     """Why a log without findings is healthy; None where it shows too little to say so."""
     loads = [load for load in log.loads if load.outcome != UNCLEAR or load.ready]
     if loads:
-        return f"{_loads(loads)}{_served(log)}; no error in the log."
+        return f"{_loads(loads)}{_served(log)}; no error in the log.{_harmless(log)}"
     if log.totals.count and not log.totals.failed:
         return f"{log.totals.count} requests were answered; no error in the log."
     if log.gpus and log.event_counts.get("server.listening"):
@@ -52,10 +52,17 @@ def _healthy(log: Log) -> str | None:
         count = log.event_counts["bench.row"]
         return f"{count} measurements and no error (whether another build is faster only that build can show)."
     if "perplexity.pace" in log.event_counts or "perplexity.chunks" in log.event_counts:
-        return "the program computes and prints its results; what else it says is harmless."
+        return f"the program computes and prints its results.{_harmless(log)}"
     if log.loads and any(load.devices for load in log.loads):
         return f"{_loads(list(log.loads))}; no error in the log."
     return None
+
+
+def _harmless(log: Log) -> str:
+    """What looks like an error and is none."""
+    if "memory.pinned_failed" not in log.event_counts:
+        return ""
+    return " (Pinned memory that could not be had is harmless: copies to the GPU are a little slower.)"
 
 
 def _loads(loads: Sequence[Load]) -> str:
@@ -79,14 +86,15 @@ def _loads(loads: Sequence[Load]) -> str:
 
 def _one(load: Load) -> str:
     if load.outcome == ON_GPU:
-        layers = f"all {load.layers_total} layers" if isinstance(load.layers_total, int) else "the model"
-        several = f" ({len(load.on_gpus)} GPUs)" if len(load.on_gpus) > 1 else ""
-        return f"{layers} {'are' if layers.startswith('all') else 'is'} on the GPU{several}{_embedding(load)}"
+        layers = f"all {load.layers_total} layers are" if isinstance(load.layers_total, int) else "the model is"
+        where = f"{len(load.on_gpus)} GPUs" if len(load.on_gpus) > 1 else "the GPU"
+        return f"{layers} on {where}{_embedding(load)}"
     if load.outcome == PARTIAL:
         return "the model is placed as its options ask, partly on the GPU"
     if load.outcome == CPU_ONLY:
         return "the model runs on the CPU, as this build or these options intend"
-    return "the model works; where its layers are is not printed"
+    placed = ", ".join(printable(use.name) for use in load.on_gpus[:4] if use.known_bytes)
+    return f"the model works{f' with its buffers on {placed}' if placed else ''}; where its layers are is not printed"
 
 
 def _embedding(load: Load) -> str:
@@ -98,9 +106,23 @@ def _served(log: Log) -> str:
     count = log.totals.count
     if not count:
         return ""
-    server = "request.finished" in log.event_counts or any(kind.startswith("slot.") for kind in log.event_counts)
     several = "s" if count > 1 else ""
-    return f", {count} request{several} answered" if server else f", {count} run{several} timed"
+    return f", {count} request{several} answered" if is_server(log) else f", {count} run{several} timed"
+
+
+def is_server(log: Log) -> bool:
+    """Whether a server wrote the log: llama-cli and the benchmarks time runs, they answer no requests."""
+    return any(kind in log.event_counts for kind in _SERVES)
+
+
+_SERVES = (
+    "request.finished",
+    "server.listening",
+    "server.model_loaded",
+    "server.idle",
+    "slot.processing",
+    "slot.released",
+)
 
 
 def _what_is_missing(log: Log) -> str:
