@@ -30,6 +30,15 @@ ENGINES = ("llama.cpp", "exllamav2", "exllamav3", "ollama")
 PROGRAMS = ("llama-server", "llama-cpp-python", "ollama", "exllamav2", "exllamav3", "tabbyapi")
 WITNESSES = ("auto", "dry-run", "fit-params", "formula")
 
+_PARALLEL = click.option("--parallel", "-np", "n_parallel", type=Count(), help="Sequences at the same time.")
+_PARALLELS = click.option(
+    "--parallel",
+    "-np",
+    "parallels",
+    type=Contexts(),
+    default=(),
+    help="Requests at the same time, against a server: 1,4,16.",
+)
 _SETTINGS = (
     click.option(
         "--engine", metavar="ENGINE", type=click.Choice(ENGINES), help=f"What runs the model: {', '.join(ENGINES)}."
@@ -38,7 +47,7 @@ _SETTINGS = (
         "--for", "program", metavar="PROGRAM", type=click.Choice(PROGRAMS),
         help=f"The program whose defaults fill what is left open: {', '.join(PROGRAMS)}."
     ),
-    click.option("--parallel", "-np", "n_parallel", type=Count(), help="Sequences at the same time."),
+    _PARALLEL,
     click.option("--batch", "n_batch", type=Count(), help="Tokens a call may hand in."),
     click.option("--ubatch", "n_ubatch", type=Count(), help="Tokens computed at once."),
     click.option(
@@ -76,12 +85,15 @@ _CONTEXTS = click.option(
 )  # fmt: skip
 
 
-def settings_options(*, several_contexts: bool = False) -> Callable[[Command], Command]:
+def settings_options(*, several_contexts: bool = False, several_parallel: bool = False) -> Callable[[Command], Command]:
     """A decorator: the options of one load, handed to the command as `settings`.
 
     With `several_contexts` the command gets `contexts`, in the order given and empty where none was, and
-    `settings.n_ctx` is left open.
+    `settings.n_ctx` is left open; `several_parallel` does the same for `parallels`.
     """
+    options = [_CONTEXTS if several_contexts else _CTX, *_SETTINGS]
+    if several_parallel:
+        options[options.index(_PARALLEL)] = _PARALLELS
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
@@ -89,7 +101,7 @@ def settings_options(*, several_contexts: bool = False) -> Callable[[Command], C
             own = {name: values.pop(name) for name in _OWN if name in values}
             return command(settings=_settings(own), **values)
 
-        return _stacked(with_settings, (_CONTEXTS if several_contexts else _CTX, *_SETTINGS))
+        return _stacked(with_settings, tuple(options))
 
     return decorate
 

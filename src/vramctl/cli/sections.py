@@ -15,7 +15,14 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tensor_overrides", "mmproj", "draft", "swa_full", "kv_unified", "op_offload", "use_mmap", "n_threads",
         ),
     ),
-    ("Who is asked", ("witness", "engine_paths", "engine_version")),
+    (
+        "What is measured",
+        (
+            "prompt_tokens", "decode_tokens", "depth", "rounds", "seconds", "layers", "long_context", "parallels", "smoke",
+            "everything", "floor", "against", "force",
+        ),
+    ),
+    ("Who is asked", ("witness", "engine_path", "engine_paths", "engine_version")),
     ("Answer", ()),
 )  # fmt: skip
 

@@ -16,16 +16,25 @@ SOURCE = (
     "estimate: 527 MiB of driver context after loading and 85 to 235 MiB of pools after the first decode, as measured on one "
     "H200 (driver 580.159.04); other cards differ"
 )
+LEARNT = "learnt on this machine by `vramctl verify`, with pools of 85 to 235 MiB by the kind of model"
 SOURCE_CPU = "no device, no driver context"
 
 
-def overhead_bytes(model: Model, settings: Settings, device: Device, *, flash_attn: bool) -> int:
-    """Bytes to expect on `device` beside weights, KV and compute (an estimate, see SOURCE)."""
+def overhead_bytes(
+    model: Model, settings: Settings, device: Device, *, flash_attn: bool, context_bytes: int = CONTEXT_BYTES
+) -> int:
+    """Bytes to expect on `device` beside weights, KV and compute: the driver's context (see SOURCE, or learnt) and pools."""
+    del device
+    return context_bytes + pool_bytes(model, settings, flash_attn=flash_attn)
+
+
+def pool_bytes(model: Model, settings: Settings, *, flash_attn: bool) -> int:
+    """Bytes of pools that CUDA's kernels take with the first decode: by the kind of model and attention."""
     experts = model.meta("expert_count")
     pool = POOL_EXPERTS if isinstance(experts, int) and experts > 1 else POOL_DENSE
     if not flash_attn and settings.n_gpu_layers != 0:
         pool = max(pool, POOL_NO_FLASH)
-    return CONTEXT_BYTES + pool
+    return pool
 
 
 def budget_bytes(device: Device, utilization: float) -> int:

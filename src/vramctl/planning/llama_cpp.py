@@ -10,11 +10,12 @@ from vramctl.formats.gguf_strip import vocabulary_size
 from vramctl.plan.advice import advise
 from vramctl.plan.conflicts import check_model, check_settings, train_ctx_note
 from vramctl.plan.fit import CannotMeasure, Choice, Judge, choose
-from vramctl.plan.overhead import SOURCE, SOURCE_CPU, budget_bytes, overhead_bytes
+from vramctl.plan.overhead import CONTEXT_BYTES, LEARNT, SOURCE, SOURCE_CPU, budget_bytes, overhead_bytes
 from vramctl.plan.programs import llama_cpp_python, llama_server
 from vramctl.planning.extras import PROJECTOR_HEADROOM, Extras, look_extras, on_first_device, projectors
 from vramctl.planning.request import Request
 from vramctl.planning.witnesses import Asked, DryRunWitness, FormulaWitness, Witnesses, with_extras
+from vramctl.probes.learnt import learnt_key, read_learnt
 from vramctl.records import (
     Advice,
     Device,
@@ -128,6 +129,8 @@ def _measure(
     model: Model, devices: tuple[Device, ...], witness: Asked, extras: Extras
 ) -> Callable[[Settings], Placement | Unknown]:
     vocab = vocabulary_size(model)
+    learnt = read_learnt()
+    contexts = [learnt.get(learnt_key(device), CONTEXT_BYTES) for device in devices]
 
     def measure(settings: Settings) -> Placement | Unknown:
         placed = witness.place(settings)
@@ -142,7 +145,10 @@ def _measure(
         if extras.projector_bytes or extras.adapter_bytes:
             beside.append(on_first_device(extras.projector_bytes + extras.adapter_bytes, devices))
         flash = witness.flash_attention(settings)
-        overhead = [overhead_bytes(model, settings, device, flash_attn=flash) for device in devices]
+        overhead = [
+            overhead_bytes(model, settings, device, flash_attn=flash, context_bytes=context)
+            for device, context in zip(devices, contexts, strict=True)
+        ]
         if extras.projector_bytes and overhead:
             overhead[0] += PROJECTOR_HEADROOM
         rows = max(settings.n_parallel or 1, 1)
@@ -150,6 +156,12 @@ def _measure(
         return with_extras(placed, tuple(overhead), tuple(beside), logits)
 
     return measure
+
+
+def _overhead_source(devices: tuple[Device, ...]) -> str:
+    learnt = read_learnt()
+    known = [learnt_key(device) in learnt for device in devices]
+    return SOURCE_CPU if not devices else LEARNT if all(known) else SOURCE
 
 
 def _draft_settings(settings: Settings, draft: Model, devices: tuple[Device, ...]) -> Settings:
@@ -192,7 +204,7 @@ def _plan(
             *_host_advice(judge, settings, host),
             *advice,
         ),
-        overhead_source=SOURCE if devices else SOURCE_CPU,
+        overhead_source=_overhead_source(devices),
     )
 
 

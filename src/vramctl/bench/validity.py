@@ -1,0 +1,95 @@
+"""Whether figures count: a machine that throttles, or works for others meanwhile, measures something else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from vramctl.records import Unknown
+from vramctl.records.measurement import Activity, Measured, Stat
+from vramctl.records.verification import DeviceWatch
+from vramctl.units import MIB
+
+MOST_FOREIGN = 0.10
+"""Of all cores, when the processor computes; tokens/s of a 2-core machine halve with one core taken (docs/bench.md)."""
+MOST_SPREAD = 0.10
+OTHERS_GREW_BYTES = 256 * MIB
+# Bits of nvmlDeviceGetCurrentClocksEventReasons that slow a GPU down for other reasons than its usual power limit (nvml.h).
+SLOWED = {
+    0x08: "hardware slowdown",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "hardware power brake",
+}
+POWER_CAP = 0x04
+
+
+def invalid_because(
+    *,
+    foreign_cpu: float | Unknown,
+    battery: bool | Unknown,
+    watches: Sequence[DeviceWatch],
+    decode: Measured,
+    on_cpu: bool,
+) -> tuple[str, ...]:
+    """Why these figures do not count; empty where they do. What is not known is not said."""
+    return tuple(_reasons(foreign_cpu, battery, watches, decode, on_cpu))
+
+
+def _reasons(
+    foreign_cpu: float | Unknown,
+    battery: bool | Unknown,
+    watches: Sequence[DeviceWatch],
+    decode: Measured,
+    on_cpu: bool,
+) -> Iterator[str]:
+    if on_cpu and isinstance(foreign_cpu, float) and foreign_cpu > MOST_FOREIGN:
+        yield f"contended: other processes used {foreign_cpu:.0%} of the processor meanwhile"
+    if battery is True:
+        yield "on battery: processors and GPUs run slower"
+    for watch in watches:
+        if isinstance(watch.others_bytes, int) and abs(watch.others_bytes) > OTHERS_GREW_BYTES:
+            yield f"{watch.name}: another process changed its memory by {watch.others_bytes / MIB:.0f} MiB meanwhile"
+        reasons = throttled(watch)
+        if isinstance(reasons, tuple) and reasons:
+            yield f"{watch.name} was slowed down: {', '.join(reasons)}"
+    if isinstance(decode, Stat) and isinstance(decode.ci95, tuple) and decode.median > 0:
+        spread = (decode.ci95[1] - decode.ci95[0]) / decode.median
+        if spread > MOST_SPREAD:
+            yield f"unstable: the 95 % interval of decode is {spread:.0%} of its median wide"
+
+
+def throttled(watch: DeviceWatch) -> tuple[str, ...] | Unknown:
+    """Why a GPU ran slower than it could, from its samples while decoding; its usual power limit is not among them."""
+    if isinstance(watch.throttle_reasons, Unknown):
+        return watch.throttle_reasons
+    seen = 0
+    for reasons in watch.throttle_reasons:
+        seen |= reasons
+    return tuple(name for bit, name in SLOWED.items() if seen & bit)
+
+
+def activity(watch: DeviceWatch, decode: Measured) -> Activity:
+    """What a GPU did while it decoded, from its samples; energy per token from the mean power and the median speed."""
+    power = watch.power_watts
+    joules: float | Unknown = power if isinstance(power, Unknown) else Unknown("decode was not measured")
+    if isinstance(power, tuple) and isinstance(decode, Stat) and decode.median > 0:
+        joules = sum(power) / len(power) / decode.median
+    return Activity(
+        device=watch.name,
+        busy_percent=_stat(watch.busy_percent, "%"),
+        power_watts=_stat(power, "W"),
+        sm_clock_mhz=_stat(watch.sm_clock_mhz, "MHz"),
+        used_bytes=watch.peak_bytes,
+        energy_joules_per_token=joules,
+        throttled=throttled(watch),
+    )
+
+
+def _stat(values: Sequence[float] | Unknown, unit: str) -> Measured:
+    """A summary of samples that follow each other closely: no interval, they are not independent."""
+    if isinstance(values, Unknown):
+        return values
+    return Stat(
+        float(median(values)), Unknown("samples of one run are not independent"), tuple(float(v) for v in values), unit
+    )

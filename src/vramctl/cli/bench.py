@@ -1,0 +1,233 @@
+"""`vramctl bench MODEL`: how fast is it here, and how far from the hardware's limit?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vramctl.cli.options import output_options, settings_options
+from vramctl.cli.output import Output, answer, answer_json, write
+from vramctl.cli.progress import progress_bar
+from vramctl.cli.sections import SectionedCommand
+from vramctl.cli.values import Contexts, Count, GpuLayers
+from vramctl.errors import BadInput
+from vramctl.records import Plan, Settings
+
+if TYPE_CHECKING:
+    from vramctl.bench.request import Request
+    from vramctl.records.measurement import Bench
+
+EPILOG = """\b
+MODEL is what `vramctl plan` takes. One that is no local file runs as a
+stand-in: its own header and sizes with invented weights (vramctl make --help).
+
+\b
+Examples:
+  vramctl bench model.gguf
+  vramctl bench shape:qwen3-30b-a3b@Q4_K_M        before 18 GB are fetched
+  vramctl bench model.gguf --layers 0,8,16,auto   a table of n_gpu_layers
+  vramctl bench model.gguf --long-context 512,4096,32768
+  vramctl bench model.gguf --smoke --floor 20     for CI: exit 1 below 20 tok/s
+  vramctl bench model.gguf --save before.json
+  vramctl bench model.gguf --against before.json  exit 1 where it got slower
+  vramctl bench compare before.json after.json
+  vramctl bench model.gguf --parallel 1,4,16      through a server of its own
+  vramctl bench http://127.0.0.1:8080 --parallel 1,4
+  vramctl bench model.gguf --html report.html
+
+\b
+Exit codes: 0 measured, 1 below a floor, slower than before or does not fit,
+2 wrong usage, 3 nothing could be measured.
+"""
+SMOKE_FILE = "reports/perf_gpu_smoke.json"
+
+
+@click.command("bench", cls=SectionedCommand, epilog=EPILOG)
+@click.argument("model", nargs=-1, required=True, metavar="MODEL | compare BEFORE AFTER")
+@settings_options(several_parallel=True)
+@click.option("--engine-path", metavar="PATH", type=click.Path(), help="The llama.cpp build to run.")
+@click.option("--prompt", "prompt_tokens", type=Count(), default=512, show_default=True, help="Tokens of prompt.")
+@click.option("--generate", "decode_tokens", type=Count(), default=64, show_default=True, help="Tokens to decode.")
+@click.option("--depth", type=click.IntRange(0), default=0, help="Tokens in the cache before. Default: none.")
+@click.option("--rounds", type=Count(), default=20, show_default=True, help="At most so many rounds.")
+@click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True, help="About so long for a row.")
+@click.option("--layers", metavar="N[,N...]", help="Compare these n_gpu_layers: 0,8,16,auto.")
+@click.option("--long-context", type=Contexts(), default=(), help="Compare these lengths of context, CPU and GPU.")
+@click.option("--smoke", is_flag=True, help=f"Under a minute; writes {SMOKE_FILE} too.")
+@click.option("--floor", type=click.FloatRange(0), help="Exit 1 below so many decoded tokens per second.")
+@click.option("--all", "everything", is_flag=True, help="Smoke, layers and long context in one report.")
+@click.option("--against", metavar="FILE", help="Compare with a saved run; exit 1 where it got slower.")
+@click.option("--save", metavar="FILE", help="Write the run as JSON.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the table as Markdown.")
+@click.option("--html", metavar="FILE", help="Write a report with charts.")
+@click.option("--force", is_flag=True, help="Load it although it does not fit.")
+@output_options
+def command(
+    *, model: tuple[str, ...], settings: Settings, parallels: tuple[int, ...], engine_path: str | None,
+    prompt_tokens: int, decode_tokens: int, depth: int, rounds: int, seconds: float, layers: str | None,
+    long_context: tuple[int, ...], smoke: bool, floor: float | None, everything: bool, against: str | None, save: str | None,
+    as_markdown: bool, html: str | None, force: bool, out: Output,
+) -> int:  # fmt: skip
+    """Measure prefill, decode, first token and load of MODEL here, beside what the hardware allows."""
+    if model[0] == "compare":
+        return _compare(model[1:], out)
+    if len(model) != 1:
+        raise click.UsageError("Give one MODEL, or `compare BEFORE AFTER`.")
+    from vramctl.bench.measure import Effort
+    from vramctl.bench.request import Request
+
+    before = _saved(against) if against else None
+    effort = Effort(
+        prompt_tokens=prompt_tokens, decode_tokens=decode_tokens, depth=depth, rounds=rounds, seconds=seconds
+    )
+    if smoke:
+        effort = replace(
+            effort,
+            prompt_tokens=min(prompt_tokens, 128),
+            decode_tokens=min(decode_tokens, 32),
+            seconds=min(seconds, 20),
+        )
+    request = Request(
+        model=model[0], settings=settings, effort=effort, layers=_layers(layers), depths=long_context,
+        on_cpu_too=bool(long_context), engine_path=engine_path, force=force, everything=everything, parallels=parallels,
+    )  # fmt: skip
+    bench = _run(request, out)
+    return _tell(bench, before, against, out, save=save, html=html, as_markdown=as_markdown, smoke=smoke, floor=floor)
+
+
+def _run(request: Request, out: Output) -> Bench:
+    from vramctl.bench.job import run_bench
+    from vramctl.bench.server import bench_parallel, bench_server, is_server
+
+    if is_server(request.model):
+        return bench_server(request, say=talk_of_work(out))
+    with ExitStack() as stack:
+        if request.parallels:
+            return bench_parallel(request, say=talk_of_work(out), open_file=lambda plan: stand_in_or_file(plan, stack))
+        return run_bench(request, say=talk_of_work(out), open_file=lambda plan: stand_in_or_file(plan, stack))
+
+
+def talk_of_work(out: Output) -> Callable[[str], None]:
+    """Where long work is told about: where a person looks, or where --verbose asks."""
+    if out.verbose or not sys.stderr.isatty():
+        return out.progress
+    return lambda text: write(f"{text}\n", stream=sys.stderr)
+
+
+def stand_in_or_file(plan: Plan, stack: ExitStack) -> str:
+    """A file that an engine can load for the plan's model: itself where it is a local GGUF, else a stand-in."""
+    from vramctl.engines.stand_in_cache import stand_in_file
+    from vramctl.show.make_text import room_text
+
+    progress = stack.enter_context(progress_bar())
+    found = stack.enter_context(
+        stand_in_file(
+            plan.model,
+            announce=lambda room: write(room_text(room, "the cache of stand-ins"), stream=sys.stderr),
+            progress=progress,
+        )
+    )
+    return found.path
+
+
+def _layers(text: str | None) -> tuple[int | None, ...]:
+    if text is None:
+        return ()
+    found = [GpuLayers().convert(part.strip(), None, None) for part in text.split(",") if part.strip()]
+    return tuple(dict.fromkeys(None if value == "auto" else int(value) for value in found))
+
+
+def _tell(
+    bench: Bench, before: Bench | None, against: str | None, out: Output, *, save: str | None, html: str | None,
+    as_markdown: bool, smoke: bool, floor: float | None,
+) -> int:  # fmt: skip
+    from vramctl.show import bench_json, bench_text
+
+    document = bench_json.bench_document(bench)
+    for file in [*([save] if save else []), *([SMOKE_FILE] if smoke else [])]:
+        _write_file(file, json.dumps(document, indent=2) + "\n")
+    if html:
+        from vramctl.show.bench_page import html_page
+
+        _write_file(html, html_page(bench))
+    if out.json:
+        answer_json(document)
+    else:
+        write(bench_text.markdown(bench) if as_markdown else bench_text.bench_text(bench, out.page))
+    code = _floor(bench, floor)
+    if before is not None and against is not None:
+        code = max(code, _against(before, bench, against, out))
+    if all(row.failed for row in bench.rows):
+        return max(code, 1)
+    return code
+
+
+def _floor(bench: Bench, floor: float | None) -> int:
+    from vramctl.records.measurement import Stat
+
+    if floor is None:
+        return 0
+    for row in bench.rows:
+        decode = row.decode_tokens_per_second
+        if not isinstance(decode, Stat) or decode.median < floor:
+            told = f"{decode.median:.1f}" if isinstance(decode, Stat) else "not known"
+            write(
+                f"decode of {row.name or bench.model} is {told} tokens/s, the floor is {floor:g}\n", stream=sys.stderr
+            )
+            return 1
+    return 0
+
+
+def _against(before: Bench, after: Bench, name: str, out: Output) -> int:
+    from vramctl.bench.against import against
+    from vramctl.show import bench_text
+
+    ratios = against(before, after)
+    text = bench_text.compare_text(name, "this run", ratios, out.page)
+    write(f"\n{text}", stream=sys.stderr if out.json else sys.stdout)
+    return 1 if any(bench_text.is_worse(one) for one in ratios) else 0
+
+
+def _compare(files: tuple[str, ...], out: Output) -> int:
+    from vramctl.bench.against import against
+    from vramctl.show import bench_json, bench_text
+
+    if len(files) != 2:
+        raise click.UsageError("`bench compare` takes two saved runs: BEFORE AFTER.")
+    ratios = against(*(_saved(file) for file in files))
+    if not ratios:
+        raise BadInput(
+            "nothing-to-compare", "The two runs have no row in common.",
+            because=("rows are matched by name, prompt and depth",), fix="Save both with the same options.",
+        )  # fmt: skip
+    if out.json:
+        answer_json(bench_json.compare_document(files[0], files[1], ratios))
+    else:
+        answer(bench_text.compare_text(files[0], files[1], ratios, out.page), None)
+    return 1 if any(bench_text.is_worse(one) for one in ratios) else 0
+
+
+def _saved(file: str) -> Bench:
+    from vramctl.show.bench_json import read_bench
+    from vramctl.world import read_small
+
+    return read_bench(read_small(file, limit=64 << 20).decode("utf-8", "replace"), file)
+
+
+def _write_file(file: str, text: str) -> None:
+    path = Path(file)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            "cannot-write", f"{file} cannot be written.", because=(error.strerror or str(error),),
+            fix="Give a file in a folder that can be written.",
+        ) from None  # fmt: skip

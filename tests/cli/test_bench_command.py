@@ -1,0 +1,112 @@
+"""bench and verify as a user runs them, with a real engine and a tiny model on the processor."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from vramctl.cli.main import main
+from vramctl.show.schemas import schema
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
+from small_llama import small_llama
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="no engine is installed")
+QUICK = ["--threads", "1", "--prompt", "32", "--generate", "8", "--seconds", "1", "--rounds", "2"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("models") / "small.gguf"
+    small_llama(path)
+    return str(path)
+
+
+def document(capsys: pytest.CaptureFixture[str], *arguments: str, code: int) -> dict[str, Any]:
+    assert main([*arguments, "--json"]) == code
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    name = found["schema"].removeprefix("vramctl.").removesuffix("/1")
+    jsonschema.validate(found, schema(name))
+    return found
+
+
+def test_bench_measures_a_real_model(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "bench", model, *QUICK, code=0)
+    row = found["rows"][0]
+    assert row["decode_tokens_per_second"]["median"] > 0
+    assert len(row["decode_tokens_per_second"]["samples"]) in {1, 2}
+    assert row["placement"]["devices"] == []
+    assert "unknown" in row["limit"]["share"]  # two megabytes a token: caches hold that
+    assert not found["stand_in"]
+
+
+def test_smoke_writes_its_report_and_a_floor_fails(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", model, "--smoke", *QUICK, "--floor", "1e9", "--html", "out/r.html", "--save", "b.json"]) == 1
+    assert "the floor is 1e+09" in capsys.readouterr().err
+    assert json.loads((tmp_path / "reports/perf_gpu_smoke.json").read_text())["schema"] == "vramctl.bench/1"
+    assert "<svg" in (tmp_path / "out/r.html").read_text()
+    found = document(capsys, "bench", "compare", "b.json", "reports/perf_gpu_smoke.json", code=0)
+    assert {one["ratio"] for one in found["ratios"]} == {1.0}
+    assert {one["verdict"] for one in found["ratios"]} == {"unclear"}
+
+
+def test_context_lengths_are_rows(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "bench", model, *QUICK, "--long-context", "64,128", code=0)
+    assert [(row["name"], row["depth"]) for row in found["rows"]] == [("64 tokens, CPU", 32), ("128 tokens, CPU", 96)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (["MODEL", "--ctx", "64", "--prompt", "128"], 2, "context-too-short"),
+        (["MODEL", "--layers", "0,8"], 2, "no-gpu-here"),
+        (["compare", "nope.json", "nope.json"], 2, "file-not-found"),
+        (["MODEL", "--against", "MODEL"], 2, "not-a-bench"),
+    ],
+)
+def test_what_cannot_be_measured_says_why(
+    model: str,
+    arguments: list[str],
+    code: int,
+    error: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "vramctl.bench.job.look_gpus", lambda: __import__("vramctl.records").records.Unknown("not found")
+    )
+    found = [model if part == "MODEL" else part for part in arguments]
+    assert main(["bench", *found, "--json"]) == code
+    assert json.loads(capsys.readouterr().out)["code"] == error
+
+
+def test_verify_says_that_it_runs_on_the_processor(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "verify", model, "--ctx", "512", code=1)
+    assert found["verdict"] == "cpu-only"
+    assert found["planned"]["host"]["kv_bytes"] == found["reported"]["host"]["kv_bytes"] > 0
+    assert found["planned"]["host"]["weights_bytes"] == found["reported"]["host"]["weights_bytes"]
+    assert "unknown" in found["observed"]
+    assert main(["verify", model, "--ctx", "512", "--ngl", "0"]) == 1
+    assert "n_gpu_layers is 0" in capsys.readouterr().out
+
+
+def test_requests_at_a_time_go_through_a_server(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--threads", "1", "--parallel", "1,2", "--prompt", "16", "--generate", "8", "--rounds", "1"]
+    found = document(capsys, "bench", model, *arguments, code=0)
+    assert [row["parallel"] for row in found["rows"]] == [1, 2]
+    assert all(row["throughput_tokens_per_second"]["median"] > 0 for row in found["rows"])
+    assert len(found["rows"][1]["ttft_seconds"]["samples"]) == 2
+
+
+def test_an_address_where_nobody_answers_could_not_be_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "http://127.0.0.1:9", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["code"] == "no-server"

@@ -1,0 +1,107 @@
+"""What runs already: an Ollama by its own sizes, a process by its devices."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import jsonschema
+import pytest
+
+from vramctl.cli.main import main
+from vramctl.errors import CouldNotTell
+from vramctl.records import DeviceUse, HostUse, Placement, Unknown
+from vramctl.records.verification import COULD_NOT_TELL, CPU_ONLY, MISMATCH, ON_GPU, PARTIAL, DeviceWatch
+from vramctl.show.schemas import schema
+from vramctl.units import GIB, MIB
+from vramctl.verifying import verify_pid, verify_server
+from vramctl.verifying.attached import _verdict
+
+LOADED: list[dict[str, Any]] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as Ollama's /api/version and /api/ps do."""
+
+    def do_GET(self) -> None:
+        answers: dict[str, Any] = {"/api/version": {"version": "0.33.0"}, "/api/ps": {"models": LOADED}}
+        found = answers.get(self.path)
+        body = json.dumps(found).encode()
+        self.send_response(200 if found is not None else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def ollama() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    LOADED.clear()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("vram", "verdict", "code"),
+    [(8 * GIB, ON_GPU, 0), (3 * GIB, PARTIAL, 1), (0, CPU_ONLY, 1), ("much", COULD_NOT_TELL, 3)],
+)
+def test_an_ollama_is_taken_at_its_word(
+    ollama: str, vram: object, verdict: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LOADED.append({"name": "llama3.1:8b", "size": 8 * GIB, "size_vram": vram})
+    assert main(["verify", ollama, "--json"]) == code
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, schema("verify"))
+    assert document["verdict"] == verdict
+    assert document["words"].startswith("llama3.1:8b: ")
+
+
+def test_an_ollama_without_a_model_could_not_tell(ollama: str) -> None:
+    with pytest.raises(CouldNotTell) as raised:
+        verify_server(ollama)
+    assert raised.value.code == "no-model-loaded"
+
+
+def test_a_process_without_gpu_libraries_runs_on_the_processor() -> None:
+    found = verify_pid(os.getpid())
+    assert found.verdict in {CPU_ONLY, COULD_NOT_TELL}
+    assert isinstance(found.planned, Unknown)  # pytest's command line names no model
+
+
+def test_a_process_that_is_gone_is_said_to_be() -> None:
+    with pytest.raises(CouldNotTell) as raised:
+        verify_pid(2**22 + 1)
+    assert raised.value.code == "no-such-process"
+
+
+PLANNED = Placement((DeviceUse("CUDA0", 4 * GIB, GIB, 512 * MIB, 512 * MIB),), HostUse(0, 0, 0, 0), "gpu")
+
+
+@pytest.mark.parametrize(
+    ("held", "verdict"),
+    [(6 * GIB, ON_GPU), (6 * GIB + 200 * MIB, ON_GPU), (3 * GIB, MISMATCH), (250 * MIB, CPU_ONLY), (0, CPU_ONLY)],
+)
+def test_what_a_process_holds_is_set_beside_the_plan(held: int, verdict: str) -> None:
+    watch = DeviceWatch(
+        name="CUDA0", total_bytes=24 * GIB, before_bytes=0, loaded_bytes=held, peak_bytes=held, process_bytes=held
+    )
+    assert _verdict(PLANNED, [watch], frozenset({"cuda"}), None)[0] == verdict
+
+
+def test_without_a_list_of_processes_it_could_not_tell() -> None:
+    unseen = Unknown("WDDM")
+    watch = DeviceWatch(
+        name="CUDA0", total_bytes=GIB, before_bytes=0, loaded_bytes=0, peak_bytes=0, process_bytes=unseen
+    )
+    assert _verdict(PLANNED, [watch], frozenset({"cuda"}), None)[0] == COULD_NOT_TELL
+    assert _verdict(PLANNED, [watch], frozenset(), None)[0] == CPU_ONLY
