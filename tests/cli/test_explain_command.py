@@ -69,3 +69,19 @@ def test_events_go_to_a_file(logs: Path) -> None:
 
 def test_following_takes_one_source(logs: Path) -> None:
     assert main(["explain", str(logs / "healthy.log"), str(logs / "fault.log"), "--follow"]) == 2
+
+
+def test_json_says_what_would_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = Path(__file__).parents[2] / "docs" / "examples" / "llama-cpp-context-too-long.log"
+    assert main(["explain", str(log), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    Draft202012Validator(schema("explain")).validate(document)
+    found = document["loads"][0]["what_fits"]
+    assert found["witness"].startswith("formula of llama.cpp")
+    assert all(change["used_bytes"] <= change["budget_bytes"] for change in found["changes"])
+
+
+def test_text_names_the_option_and_the_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    log = Path(__file__).parents[2] / "docs" / "examples" / "llama-cpp-context-too-long.log"
+    assert main(["explain", str(log)]) == 1
+    assert "`-fa on` (flash attention): 8.3 of 9.9 GiB" in " ".join(capsys.readouterr().out.split())

@@ -168,7 +168,7 @@ HOSTILE = {
     "alignment 0": (gguf_bytes.file([("general.alignment", "u32", 0)]), "gguf-bad-alignment"),
     "alignment 48": (gguf_bytes.file([("general.alignment", "u32", 48)]), "gguf-bad-alignment"),
     "alignment in words": (gguf_bytes.file([("general.alignment", "str", "32")]), "gguf-bad-alignment"),
-    "alignment 2^31": (gguf_bytes.file([("general.alignment", "u32", 1 << 31)]), "gguf-truncated"),
+    "alignment 2^31": (gguf_bytes.file([("general.alignment", "u32", 1 << 31)]), "gguf-bad-alignment"),
     "tensor name that is not UTF-8": (one_tensor(text(b"\xc3(") + bytes(40)), "gguf-bad-tensor-name"),
     "tensor without a name": (one_tensor(text("") + bytes(40)), "gguf-bad-tensor-name"),
     "tensor with a long name": (one_tensor(text("n" * 300) + bytes(40)), "gguf-bad-length"),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from vramctl.checks import failure_modes, modes_access, modes_build, modes_config, modes_driver, modes_host, modes_state
+from vramctl.checks import (
+    failure_modes,
+    modes_access,
+    modes_active,
+    modes_build,
+    modes_config,
+    modes_driver,
+    modes_host,
+    modes_state,
+)
 from vramctl.checks.failure_modes import Mode
 
-BY_ID: dict[str, Mode] = {
-    mode.id: mode
-    for modes in (
-        modes_access.MODES, modes_driver.MODES, modes_build.MODES, modes_config.MODES, modes_state.MODES, modes_host.MODES,
-        failure_modes.MODES,
-    )
-    for mode in modes
-}  # fmt: skip
+_FILES = (
+    modes_access, modes_driver, modes_build, modes_config, modes_active, modes_state, modes_host, failure_modes,
+)  # fmt: skip
+
+BY_ID: dict[str, Mode] = {mode.id: mode for file in _FILES for mode in file.MODES}
 TITLES: dict[str, str] = {name: mode.title for name, mode in BY_ID.items()}

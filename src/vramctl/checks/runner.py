@@ -13,6 +13,8 @@ from vramctl.records.unknown import Absent, Unknown
 
 Check = Callable[..., Iterator[Finding]]
 T = TypeVar("T")
+LOG_LAYER = "log"
+"""Where stands what only a log shows: crashes and requests, which no other check looks for."""
 
 # A check that asks for one of these runs once for each of them.
 EACH = {"engine": "engines", "gpu": "gpus", "call": "calls"}
@@ -78,9 +80,12 @@ def run_checks(
     """The state of every check, in causal order.
 
     After an error, checks of later layers are skipped (those of `always` layers and ids are not). A check whose cause
-    (`explained_by`) has spoken already stays out.
+    (`explained_by`) has spoken already stays out. Where a log was read, what it shows under a check's id is that check's
+    finding; a log that was given counts behind a blocker too, as it may be of another machine.
     """
     done: list[Checked] = []
+    log = _logged(facts)
+    log_given = facts.fact("log_given") is True
     blocker: tuple[str, str] | None = None
     spoken: set[str] = set()
     for layer in layers:
@@ -90,28 +95,54 @@ def run_checks(
                 continue
             title = titles.get(name, "")
             causes = sorted(spoken & set(explained_by.get(name, ())))
-            if blocker and blocker[1] != layer.name and not layer.always and name not in always:
+            blocked = blocker and blocker[1] != layer.name and not layer.always and name not in always
+            if blocker and blocked and not (log_given and name in log and not causes):
                 done.append(Checked(name, layer.name, SKIPPED, title, f"not checked: {blocker[0]} comes first"))
                 continue
             if causes:
                 done.append(Checked(name, layer.name, SKIPPED, title, f"explained by {causes[0]}"))
                 continue
-            checked = replace(_run(check, name, facts), layer=layer.name, title=title)
+            checked = Checked(name, "", OK) if blocked else _run(check, name, facts)
+            checked = replace(_with_log(checked, log.get(name, ())), layer=layer.name, title=title)
             checked = replace(checked, findings=tuple(replace(f, id=name, title=title) for f in checked.findings))
             done.append(checked)
             if checked.findings and checked.state in {WARN, FAIL}:
                 spoken.add(name)
             if checked.state == FAIL and blocker is None and not layer.always:
                 blocker = (name, layer.name)
+    named = {checked.id for checked in done}
+    if not only and (log_given or not blocker):
+        done += [_with_log(Checked(name, LOG_LAYER, OK, f[0].title), f) for name, f in log.items() if name not in named]
     return tuple(done)
+
+
+def _logged(facts: Facts) -> dict[str, tuple[Finding, ...]]:
+    """What a log shows, by the id of its failure mode; empty where there is none. Remarks are left out."""
+    found = facts.fact("log_findings")
+    by_id: dict[str, tuple[Finding, ...]] = {}
+    for finding in found if isinstance(found, tuple) else ():
+        if finding.severity in {ERROR, WARNING}:
+            by_id[finding.id] = (*by_id.get(finding.id, ()), finding)
+    return by_id
+
+
+def _with_log(checked: Checked, shown: tuple[Finding, ...]) -> Checked:
+    """The check with what the log shows of it, unless the machine showed it already."""
+    if not shown or checked.state in {WARN, FAIL, CRASHED}:
+        return checked
+    state = FAIL if any(finding.severity == ERROR for finding in shown) else WARN
+    return replace(checked, state=state, why="", findings=(*shown, *checked.findings))
 
 
 def _run(check: Check, name: str, facts: Facts) -> Checked:
     """One check over all of what it asks for."""
     given: dict[str, Any] = {}
     each: tuple[str, tuple[Any, ...]] | None = None
-    for parameter in inspect.signature(check).parameters:
+    for parameter, spec in inspect.signature(check).parameters.items():
         value = facts.fact(EACH.get(parameter, parameter))
+        if spec.default is not spec.empty:  # it may be Unknown or Absent: the check knows what to do without it
+            given[parameter] = value
+            continue
         if isinstance(value, Unknown):
             return Checked(name, "", UNKNOWN, why=value.reason)
         if isinstance(value, Absent):

@@ -50,6 +50,7 @@ def command(
     """Say why the GPU is not used, or used badly: the root cause, what shows it, what to do."""
     from vramctl.doctor import Asked, diagnose
     from vramctl.doctor.job import look_at_all
+    from vramctl.probes.doctor_config import require_files
     from vramctl.show.doctor_json import doctor_document
     from vramctl.show.doctor_text import doctor_text
     from vramctl.show.page import Page
@@ -59,14 +60,18 @@ def command(
     if list_checks:
         return _list(out)
     _known(only)
+    if not replay:
+        require_files(configs, log)
     asked = Asked(engines=engines, python=python, pid=pid, configs=configs, log=log, active=active, only=only)
-    recording = Recording() if record else None
-    world = World(Recorded(replay) if replay else recording)
+    recording, recorded = Recording() if record else None, Recorded(replay) if replay else None
+    world = World(recorded or recording)
+    if recorded:
+        asked = asked.as_recorded(recorded.document.get("asked"))
     out.progress("looking at hardware, driver, libraries and engines")
     diagnosis = diagnose(world, asked)
     if recording and record:
         look_at_all(world, asked)
-        path = recording.save(record, version=__version__, note=diagnosis.verdict)
+        path = recording.save(record, version=__version__, note=diagnosis.verdict, asked=asked.to_record())
         out.progress(f"recorded to {path}")
     if out.json:
         answer_json(doctor_document(diagnosis))

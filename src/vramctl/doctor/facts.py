@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vramctl.records.unknown import Absent, Unknown
 from vramctl.world.machine import World
+
+_KEPT = ("engines", "python", "pid", "configs", "log", "active")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,21 @@ class Asked:
     log: str | None = None
     active: bool = False
     only: tuple[str, ...] = ()
+
+    def as_recorded(self, then: object) -> Asked:
+        """What was asked when a recording was made, where nothing else is asked now."""
+        kept = (
+            {name: then[name] for name in _KEPT if name in then and not getattr(self, name)}
+            if isinstance(then, dict)
+            else {}
+        )
+        lists = {name: tuple(str(part) for part in kept[name]) for name in kept if isinstance(kept[name], list)}
+        return replace(self, **{**kept, **lists})
+
+    def to_record(self) -> dict[str, Any]:
+        """What a replay needs to ask the same."""
+        values = {name: getattr(self, name) for name in _KEPT}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
 
 
 Look = Callable[[World, Asked, "MachineFacts"], Any]

@@ -26,7 +26,8 @@ def diagnose(world: World, asked: Asked) -> Diagnosis:
     found = [finding for checked in checks for finding in checked.findings]
     root = _first(found, ERROR) or _first(found, WARNING)
     status = PROBLEM if root else FINE
-    blind = [name for name in _ESSENTIAL if not asked.only and isinstance(facts.fact(name), Unknown)]
+    needed = (*_ESSENTIAL, "log") if asked.log else _ESSENTIAL
+    blind = [name for name in needed if not asked.only and isinstance(facts.fact(name), Unknown)]
     if root is None and blind:
         status = UNCLEAR
     words = verdict(facts, root, [facts.fact(name).reason for name in blind])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vramctl.doctor.facts import MachineFacts
+from vramctl.probes.doctor_config import ENVIRONMENT, SERVER_ENVIRONMENT
 from vramctl.records.facts import Engine, Nvml, NvmlGpu, Platform
 from vramctl.records.finding import Finding
 from vramctl.records.unknown import Absent, Unknown
@@ -20,7 +21,24 @@ def verdict(facts: MachineFacts, root: Finding | None, blind: Sequence[str]) -> 
         return f"Could not tell: {blind[0]}."
     if facts.asked.only:
         return "Nothing is wrong in what was checked."
-    return _fine(facts)
+    return " ".join((_fine(facts), *_given(facts)))
+
+
+def _given(facts: MachineFacts) -> tuple[str, ...]:
+    """What is said of the configuration and the log that were given and are fine."""
+    calls = facts.fact("calls") if facts.asked.configs else ()
+    number = (
+        sum(call[0].file not in (ENVIRONMENT, SERVER_ENVIRONMENT) for call in calls) if isinstance(calls, tuple) else 0
+    )
+    places = f"{number} place{'s' if number != 1 else ''}" if number else ""
+    return tuple(
+        text
+        for text in (
+            f"The given configuration ({places} that set up an engine) needs no change." if places else "",
+            "The given log shows no fault." if facts.asked.log else "",
+        )
+        if text
+    )
 
 
 def _fine(facts: MachineFacts) -> str:
@@ -46,7 +64,7 @@ def machine_lines(facts: MachineFacts) -> dict[str, str]:
         lines["system"] = ", ".join([*(parts or [platform.system]), *(part for part in where if part)])
     nvml = facts.fact("nvml")
     if isinstance(nvml, Nvml) and not nvml.error:
-        lines["driver"] = f"{_dotted(nvml.driver_version)}, runs CUDA up to {_dotted(nvml.cuda_version)}"
+        lines["driver"] = f"{_driver(nvml.driver_version)}, runs CUDA up to {_dotted(nvml.cuda_version)}"
         if nvml.gpus:
             lines["GPU" if len(nvml.gpus) == 1 else "GPUs"] = "; ".join(_gpu(gpu) for gpu in nvml.gpus)
     elif isinstance(nvml, Nvml | Unknown | Absent):
@@ -81,6 +99,13 @@ def _engines(engines: Any) -> str:
 
 def _engine(engine: Engine) -> str:
     return f"{engine.kind} {engine.version}" if isinstance(engine.version, str) else engine.kind
+
+
+def _driver(version: object) -> str:
+    """A driver's version as NVIDIA writes it: 580.65.06."""
+    if not isinstance(version, tuple) or not version:
+        return "unknown"
+    return ".".join([str(version[0]), *(f"{part:02d}" for part in version[1:])])
 
 
 def _dotted(version: object) -> str:

@@ -37,6 +37,7 @@ __all__ = ["Header", "MoreBytesNeeded", "Split", "key_spans", "parse"]
 
 MAGIC = b"GGUF"
 DEFAULT_ALIGNMENT = 32
+MAX_ALIGNMENT = 1 << 24  # the largest seen is 65536; the header is padded to it
 MAX_PARTS = 4096  # of a split set; the largest seen is below 200
 STRING, ARRAY = 8, 9
 # Value types (enum gguf_type): id to (name, struct letter).
@@ -270,12 +271,12 @@ def _bad_type(cursor: Cursor, key: str, kind: int) -> NoReturn:
 def _alignment(cursor: Cursor, metadata: Mapping[str, MetadataValue]) -> int:
     """`general.alignment`, by default 32."""
     value = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
-    if type(value) is not int or value <= 0 or value & (value - 1):
+    if type(value) is not int or not 0 < value <= MAX_ALIGNMENT or value & (value - 1):
         shown = value if isinstance(value, int | float) else type(value).__name__
         cursor.bad(
             "gguf-bad-alignment",
             f"{cursor.where} is corrupt: general.alignment is {shown}.",
-            because=("it must be a power of two",),
+            because=(f"it must be a power of two, at most {MAX_ALIGNMENT}",),
             fix=AGAIN,
         )
     return value

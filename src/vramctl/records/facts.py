@@ -38,6 +38,10 @@ class Platform:
     hypervisor: str | Unknown = NOT_SEEN
     is_root: Flag = NOT_SEEN
     glibc: Version | Unknown | Absent = NOT_SEEN
+    board: Text = NOT_SEEN
+    """The product's name by firmware or device tree (a Jetson is known by it)."""
+    suspends: Count = NOT_SEEN
+    """How often the machine slept and woke since it was started."""
 
     @property
     def kind(self) -> str:
@@ -61,7 +65,14 @@ class PciGpu:
     max_link_generation: Count = NOT_SEEN
     max_link_width: Count = NOT_SEEN
     bar_bytes: tuple[int, ...] = ()
+    """Sizes of its memory windows in their order, 0 for one that has no address; empty where they cannot be read."""
     power_state: Text = NOT_SEEN
+    class_code: Count = NOT_SEEN
+    """0x030000 VGA, 0x030200 3D controller, 0x120000 accelerator."""
+    gfx: Text = NOT_SEEN
+    """AMD: the target's name (gfx1100), by the kernel's compute driver."""
+    clock_policy: Text = NOT_SEEN
+    """AMD: auto, low, high, manual, profile_*."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +87,11 @@ class KernelModules:
     blacklisted: frozenset[str] | Unknown = NOT_SEEN
     secure_boot: Flag = NOT_SEEN
     parameters: Mapping[str, str] = field(default_factory=dict)
+    """`module.parameter` -> value: of the loaded modules that matter here, and NVIDIA's own (`nvidia.OpenRmEnable...`)."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Versions that modules outside the kernel's own tree state (amdgpu, nvidia)."""
+    log: tuple[str, ...] | Unknown = NOT_SEEN
+    """What the kernel logged on GPUs, memory and sleep since it was started, the fact kernel_log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +106,37 @@ class DeviceNode:
     readable: bool
     writable: bool
     opened: Text = NOT_SEEN
+    """"" where it can be opened for reading and writing, else the error's name (EACCES, EPERM, ENODEV ...)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WslFacts:
+    """What Windows gives to WSL 2: `libraries` the files of /usr/lib/wsl/lib, `drivers` the folders of
+    /usr/lib/wsl/drivers, `linux_drivers` NVIDIA driver libraries or packages that were installed inside."""
+
+    libraries: tuple[str, ...] | Unknown | Absent = NOT_SEEN
+    drivers: tuple[str, ...] | Unknown | Absent = NOT_SEEN
+    linux_drivers: tuple[str, ...] | Unknown = NOT_SEEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineProcess:
+    """A running engine: its pid, the name of its program, the kind of container around it ("" for none)."""
+
+    pid: int
+    name: str
+    container: str = ""
+    swapped_bytes: Count = NOT_SEEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Containers:
+    """Container tools of this host: `tools` their programs' paths, `nvidia` signs of the NVIDIA container toolkit,
+    `engines` engines that run in containers."""
+
+    tools: tuple[str, ...] = ()
+    nvidia: tuple[str, ...] = ()
+    engines: tuple[EngineProcess, ...] | Unknown = NOT_SEEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +205,8 @@ class NvmlGpu:
     """none, reset, reboot, drain, drain-and-reset"""
     display_active: Flag = NOT_SEEN
     integrated: Flag = NOT_SEEN
+    """Whether it uses the system's memory (GB10, Jetson), whose size then stands in `total_bytes`."""
+    bar1_bytes: Count = NOT_SEEN
     error: Text = NOT_SEEN
     """NVML's error where the GPU itself cannot be asked (gpu-is-lost, reset-required, ...)."""
 
@@ -174,6 +223,8 @@ class Nvml:
     driver_version: Version | Unknown = NOT_SEEN
     cuda_version: Version | Unknown = NOT_SEEN
     library_path: Text = NOT_SEEN
+    init_seconds: Number = NOT_SEEN
+    """How long NVML took to start; without a client the driver has to start the GPU first."""
     gpus: tuple[NvmlGpu, ...] = ()
 
 
@@ -208,12 +259,16 @@ class CudaDriver:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fatbin:
     """One program inside a library's CUDA fat binaries: `kind` is cubin or ptx, `arch` (8, 6), `isa` PTX's ISA
-    version."""
+    version.
+
+    `variant` is "a" for an architecture-specific target (sm_90a), "f" for a family-specific one (sm_120f), else "".
+    """
 
     kind: str
     arch: Version
     isa: Version | None = None
     count: int = 1
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,12 +287,16 @@ class Library:
     needed: tuple[str, ...] = ()
     missing: tuple[str, ...] | Unknown = NOT_SEEN
     found: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Missing names that exist where the loader does not look (site-packages/nvidia/*/lib, a toolkit)."""
     runpath: tuple[str, ...] = ()
     fatbins: tuple[Fatbin, ...] | Unknown = ()
     gfx: tuple[str, ...] | Unknown = ()
     """AMD targets (gfx1030, ...) inside."""
     glibc: Version | Unknown | Absent = NOT_SEEN
     glibcxx: Version | Unknown | Absent = NOT_SEEN
+    glibcxx_found: Version | Unknown | Absent = NOT_SEEN
+    """The highest version that the libstdc++ defines which the loader would take."""
     cuda_major: Count = NOT_SEEN
     """CUDA's major version it was built for; Absent: it is no CUDA library."""
     cuda_version: Version | Unknown | Absent = NOT_SEEN
@@ -245,6 +304,34 @@ class Library:
     backend: str = ""
     """cuda, hip, vulkan, sycl, metal, opencl, rpc, cpu; "" where it is none."""
     debug_build: Flag = NOT_SEEN
+    """It imports Windows' debug runtime (certain); on Linux Unknown: debug symbols are no proof."""
+    hybrid_runtime: bool = False
+    """CUDA 13's runtime on Windows: it loads nvcudart_hybrid64.dll of a driver of branch 580 or later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibCuda:
+    """A file that answers to the name of the CUDA driver library. `kind` is driver, stub (for linking only), compat
+    (forward compatibility package) or wsl; `version` the driver version in its file name."""
+
+    path: str
+    kind: str
+    target: Text = NOT_SEEN
+    version: Version | Unknown | Absent = NOT_SEEN
+    file_bytes: Count = NOT_SEEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CudaToolkit:
+    """An installed CUDA toolkit. `named_by` says what points to it: CUDA_PATH, CUDA_HOME, PATH, LD_LIBRARY_PATH,
+    /usr/local; `runtime_files` are names of its runtime libraries by the folder that holds them."""
+
+    path: str
+    version: Version | Unknown | Absent = NOT_SEEN
+    named_by: tuple[str, ...] = ()
+    nvcc: Text = NOT_SEEN
+    exists: bool = True
+    runtime_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +402,10 @@ class OllamaModel:
     size_bytes: Count
     vram_bytes: Count
     context: Count = NOT_SEEN
+    file_bytes: Count = NOT_SEEN
+    """Of the model's file (`/api/tags`): what `size_bytes` has beyond it is cache and buffers."""
+    num_gpu: Count = NOT_SEEN
+    """As a parameter of the model (`/api/show`); Absent: it has none, so that the server decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,6 +422,10 @@ class OllamaServer:
     """OLLAMA_* and GPU variables of our own shell."""
     listeners: tuple[str, ...] | Unknown = NOT_SEEN
     """Command lines of the processes that are Ollama servers."""
+    orphans: tuple[int, ...] | Unknown = NOT_SEEN
+    """Processes that run a model for a server that is gone."""
+    unit: Text = NOT_SEEN
+    """The service's unit file; Absent: it is no systemd service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,5 +470,29 @@ class HostFacts:
     memlock_bytes: Count = NOT_SEEN
     """Absent: unlimited."""
     oom_kills: Count = NOT_SEEN
+    """How many processes of this container or service were killed for its memory limit."""
     disks: Mapping[str, str] = field(default_factory=dict)
     """Of folders that hold models: ssd, rotational, network, fuse, 9p, tmpfs, overlay."""
+    models: Mapping[str, int] = field(default_factory=dict)
+    """Sizes in bytes of the model files that a configuration or a server names."""
+    numa_balancing: Flag = NOT_SEEN
+    memory_pressure_percent: Number = NOT_SEEN
+    """Share of the last minute in which every process waited for memory (PSI full avg60)."""
+    swapped_bytes: Count = NOT_SEEN
+    """Of the process in question: how much of it lies in swap."""
+    on_battery: Flag = NOT_SEEN
+    throttled_periods: Count = NOT_SEEN
+    """How often the CPU quota stopped this container or service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landing:
+    """Where a small model landed that was loaded with all layers asked for on the GPU; `failed` says why it was not."""
+
+    engine: str
+    model: str
+    gpus_listed: Count = NOT_SEEN
+    gpu_weights_bytes: Count = NOT_SEEN
+    gpu_kv_bytes: Count = NOT_SEEN
+    decode_tokens_per_second: float | Unknown = NOT_SEEN
+    failed: str = ""

@@ -40,7 +40,7 @@ def shape_model(name: str, quant: str, *, vocabulary: bool = False) -> Model:
         raise _unknown("shape", name, names(), "docs/shapes.md lists them all")
     if quant.upper() not in DEFAULT_TYPE:
         raise _unknown("quantization", quant, quants(), f"one of {', '.join(quants())}")
-    return _model(shape, quant.upper(), vocabulary=vocabulary)
+    return model_of_shape(shape, quant.upper(), vocabulary=vocabulary)
 
 
 def _unknown(what: str, given: str, known: tuple[str, ...], otherwise: str) -> BadInput:
@@ -50,7 +50,8 @@ def _unknown(what: str, given: str, known: tuple[str, ...], otherwise: str) -> B
     return BadInput(f"unknown-{what}", f"There is no built-in {what} {given!r}.", because=(because,), fix=otherwise)
 
 
-def _model(shape: Shape, quant: str, *, vocabulary: bool) -> Model:
+def model_of_shape(shape: Shape, quant: str, *, vocabulary: bool = False) -> Model:
+    """The model of one shape, also of one that is not in the catalogue; `quant` as in `quants()`."""
     config = Config(shape.config)
     layout = shape.layout(config)
     tensors = sorted(layout.tensors, key=lambda tensor: file_order(tensor[0]))

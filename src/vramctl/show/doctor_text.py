@@ -49,29 +49,32 @@ def checks_text(rows: Sequence[tuple[str, str, str]], page: Page) -> str:
 def _finding(one: Finding, *, first: bool) -> Iterator[tuple[str, Text]]:
     from rich.text import Text
 
-    style = {"error": "bold red", "warning": "bold yellow"}.get(one.severity, "bold")
-    label = (
-        ("cause" if one.severity == "error" else one.severity)
-        if first
-        else {"info": "note"}.get(one.severity, one.severity)
-    )
-    yield label, Text(printable(one.what), style=style)
+    if not first:  # the first one's sentence is the verdict above
+        style = {"error": "bold red", "warning": "bold yellow"}.get(one.severity, "bold")
+        yield {"info": "note"}.get(one.severity, one.severity), Text(printable(one.what), style=style)
     for number, reason in enumerate(one.because):
         yield "because" if number == 0 else "", Text(printable(reason))
     if one.fix:
         yield "fix", Text(printable(one.fix), style="green")
-    yield "id", Text(f"{one.id}", style="dim")
+    yield "id", Text(one.id, style="dim")
 
 
 def _chain(checks: Sequence[Checked], *, verbose: bool) -> Iterator[tuple[str, Text]]:
-    """A line per layer, or per check where everything was asked for."""
+    """A line per layer, layers of which the same is to be said in one line; or per check where everything was asked for."""
     from rich.text import Text
 
-    for layer, group in groupby(checks, key=lambda checked: checked.layer):
-        members = list(group)
-        if not verbose:
-            yield layer, _summary(members)
-            continue
+    layers = [(layer, list(group)) for layer, group in groupby(checks, key=lambda checked: checked.layer)]
+    if not verbose:
+        told = [(layer, _summary(members)) for layer, members in layers]
+        for _, same in groupby(told, key=lambda row: row[1].plain):
+            rows = list(same)
+            names = [layer for layer, _ in rows]
+            yield (
+                names[0] if len(names) == 1 else f"{names[0]} ...",
+                rows[0][1] if len(names) == 1 else _joined(names, rows[0][1]),
+            )
+        return
+    for layer, members in layers:
         for number, checked in enumerate(members):
             mark, style = _MARKS[checked.state]
             text = Text(f"{mark}  ", style=style)
@@ -79,6 +82,15 @@ def _chain(checks: Sequence[Checked], *, verbose: bool) -> Iterator[tuple[str, T
             if checked.why:
                 text.append(f"  {printable(checked.why)}", style="dim")
             yield layer if number == 0 else "", text
+
+
+def _joined(names: Sequence[str], text: Text) -> Text:
+    """What is said of several layers, with the names of all but the first in front."""
+    from rich.text import Text
+
+    joined = Text(f"and {', '.join(names[1:])}: ", style="dim")
+    joined.append_text(text)
+    return joined
 
 
 def _summary(members: Sequence[Checked]) -> Text:
@@ -97,5 +109,6 @@ def _summary(members: Sequence[Checked]) -> Text:
     if members and all(checked.state == SKIPPED for checked in members):
         reasons = {checked.why for checked in members}
         if len(reasons) == 1:
-            text = Text(f"not checked ({printable(reasons.pop())})", style="dim")
+            why = printable(reasons.pop()).removeprefix("not checked: ")
+            text = Text(f"not checked ({why})", style="dim")
     return text

@@ -120,11 +120,15 @@ class Recording(Live):
     """The machine itself, with everything that was asked and answered kept, names and keys redacted when it is
     saved."""
 
-    def save(self, folder: str, *, version: str, note: str = "") -> Path:
-        """Write `recording.json` into the folder (made where it is missing); BadInput where that cannot be done."""
+    def save(self, folder: str, *, version: str, note: str = "", asked: Mapping[str, Json] | None = None) -> Path:
+        """Write `recording.json` into the folder (made where it is missing); BadInput where that cannot be done.
+
+        `asked` is what the command was asked about: a replay asks the same.
+        """
         redactor = Redactor.of_this_machine()
         answers = {redactor.text(key): redactor.value(key, value) for key, value in sorted(self._told.items())}
-        document = {"schema": SCHEMA, "vramctl": version, "made": "real", "note": note, "answers": answers}
+        document: dict[str, Json] = {"schema": SCHEMA, "vramctl": version, "made": "real", "note": redactor.text(note)}
+        document |= {"asked": redactor.value("", dict(asked or {})), "answers": answers}
         path = Path(folder) / RECORDING
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
 from vramctl.records import Unknown
 
 MAX_OUTPUT = 16 << 20
+_DYING_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ def run_program(
         except BaseException:
             _end(process)
             raise
-        return Ran(process.returncode, _text(out, output_limit), _text(err, output_limit), timed_out)
+        code = -signal.SIGTERM if process.returncode is None else process.returncode
+        return Ran(code, _text(out, output_limit), _text(err, output_limit), timed_out)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -78,7 +81,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.kill()
     else:
         process.kill()
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):  # a process that waits for a dead device cannot be killed: leave it
+        process.wait(_DYING_SECONDS)
 
 
 def _text(stream: IO[bytes], limit: int) -> str:

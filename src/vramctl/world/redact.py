@@ -14,7 +14,9 @@ _KEPT = re.compile(
     r"|DOCKER_|PATH$|HOME$|USER$|LANG$|TERM$|SNAP|FLATPAK|PROCESSOR_|OS$|SystemRoot$|ProgramFiles)",
     re.IGNORECASE,
 )
-_SECRET = re.compile(r"^[A-Z0-9_]*(KEY|TOKEN|SECRET|PASSW|AUTH|CREDENTIAL|COOKIE)[A-Z0-9_]*$|^(api_?key|password|secret|token)$")
+_SECRET = re.compile(
+    r"^[A-Z0-9_]*(KEY|TOKEN|SECRET|PASSW|AUTH|CREDENTIAL|COOKIE)[A-Z0-9_]*$|^(api_?key|password|secret|token)$"
+)
 _UUID = re.compile(r"\b(GPU|MIG)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
 _HOMES = re.compile(r"(/home/|/Users/|[A-Z]:\\Users\\)([^/\\\s:;\"']+)")
 _IN_URL = re.compile(r"(\w+://)[^/\s:@]+:[^/\s@]+@")

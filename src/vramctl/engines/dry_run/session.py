@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import ctypes as C
-import struct
 import time
 from typing import Any
 
-from vramctl.engines.dry_run import layouts, self_test
+from vramctl.engines.dry_run import breakdown, layouts, self_test
 from vramctl.engines.dry_run.hooks import RealReserve
 from vramctl.engines.dry_run.library import Big, Library
 from vramctl.engines.dry_run.phantom import Phantoms
 
 P = C.c_void_p
 LOG_LINES = 400
-MOST_BUFTS = 64
 DEBUG = 1  # GGML_LOG_LEVEL_DEBUG: thousands of lines about single tensors
 
 
@@ -184,30 +182,12 @@ class Session:
         return _struct(raw)
 
     def _walk(self, context: int) -> dict[str, list[int]]:
-        """llama_get_memory_breakdown's std::map (libstdc++ layout: header, then red-black nodes)."""
-        header = (C.c_uint64 * 6)()
-        self._breakdown(C.addressof(header), context)
-        count, found, seen = header[5], dict[str, list[int]](), 0
-        if not 0 < count <= MOST_BUFTS or not header[2]:
-            raise layouts.LayoutUnknown("the memory breakdown is not a map as libstdc++ lays it out")
-
-        def visit(node: int, depth: int = 0) -> None:
-            nonlocal seen
-            if not node:
-                return
-            seen += 1
-            if depth > 32 or seen > count:
-                raise layouts.LayoutUnknown("the memory breakdown holds more entries than it says")
-            left, right, buft, *sizes = struct.unpack("<QQQQQQ", C.string_at(node + 16, 48))
-            visit(left, depth + 1)
+        """Bytes [weights, KV, compute] by the name of the buffer type."""
+        found: dict[str, list[int]] = {}
+        for buft, sizes in breakdown.walk(self._breakdown, context):
             name = (self.lib.buft_name(buft) or b"?").decode()
             total = found.setdefault(name, [0, 0, 0])
             found[name] = [a + b for a, b in zip(total, sizes, strict=True)]
-            visit(right, depth + 1)
-
-        visit(header[2])
-        if seen != count:
-            raise layouts.LayoutUnknown(f"the memory breakdown holds {seen} entries and says {count}")
         return found
 
 

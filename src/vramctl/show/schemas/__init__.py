@@ -9,7 +9,10 @@ from typing import Any
 _FOLDER = Path(__file__).parent
 _PREFIX, _SUFFIX = "urn:vramctl:", ":1"
 # The names that `vramctl schema NAME` takes, in the order it lists them.
-NAMES = ("plan", "plan-table", "plan-diff", "explain", "explain-list", "gpus", "shapes", "error")
+NAMES = (
+    "plan", "plan-table", "plan-diff", "doctor", "doctor-checks", "explain", "explain-list", "make", "make-list", "verify",
+    "bench", "bench-compare", "gpus", "shapes", "error",
+)  # fmt: skip
 
 
 def schema(name: str) -> dict[str, Any]:

@@ -1,0 +1,180 @@
+"""Calls of engines in a Python source, read with `ast` alone: `Llama(...)`, LangChain, LlamaIndex, ExLlama, Ollama's client."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from vramctl.formats.config_lines import KNOWN_VARIABLE, Command
+from vramctl.formats.config_names import Names, dotted
+from vramctl.formats.config_options import Value
+from vramctl.records.unknown import Unknown
+
+LLAMA, EXL2, EXL3, OLLAMA = "llama-cpp-python", "exllamav2", "exllamav3", "ollama"
+# Classes by their last name. LangChain's and LlamaIndex's hand their arguments on to `Llama()`.
+_CLASSES: dict[str, str] = {
+    "Llama": LLAMA, "LlamaCpp": LLAMA, "ChatLlamaCpp": LLAMA, "LlamaCppEmbeddings": LLAMA, "LlamaCPP": LLAMA,
+    "ChatOllama": OLLAMA, "OllamaLLM": OLLAMA, "Ollama": OLLAMA, "OllamaEmbeddings": OLLAMA,
+    "ExLlamaV2Config": EXL2, "ExLlamaV2Cache": EXL2, "ExLlamaV2Cache_8bit": EXL2, "ExLlamaV2Cache_Q4": EXL2,
+    "ExLlamaV2Cache_Q6": EXL2, "ExLlamaV2Cache_Q8": EXL2, "ExLlamaV2DynamicGenerator": EXL2,
+}  # fmt: skip
+_RENAMED = {"context_window": "n_ctx", "n_seq_max": "n_parallel"}
+_NESTED = frozenset({"model_kwargs", "options"})
+_PROGRAMS = frozenset({"llama-server", "llama-cli", "llama-completion", "llama-mtmd-cli", "llama-run"})
+LARGEST_SOURCE = 2 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a call, its value as far as it is known."""
+
+    name: str
+    value: Value
+    written: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class PythonCall:
+    """One call of an engine: `callee` as written, its arguments; `open` where others may be given that cannot be seen."""
+
+    program: str
+    callee: str
+    line: int
+    arguments: tuple[Argument, ...]
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PythonSource:
+    """What a source asks for: calls of engines, variables that it sets, command lines that it starts."""
+
+    calls: tuple[PythonCall, ...]
+    variables: tuple[Argument, ...]
+    commands: tuple[Command, ...]
+
+
+def read_python(text: str, environment: Mapping[str, str]) -> PythonSource | Unknown:
+    """What the source asks for; `environment` are the variables of the .env files given with it."""
+    if len(text) > LARGEST_SOURCE:
+        return Unknown("it is too large for a source file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return Unknown(f"it is no Python that can be read: {error}"[:160])
+    try:
+        return _read(tree, Names(tree, environment, _CLASSES))
+    except RecursionError:
+        return Unknown("its expressions are nested too deeply")
+
+
+def _read(tree: ast.Module, names: Names) -> PythonSource:
+    calls: list[PythonCall] = []
+    variables: list[Argument] = []
+    commands: list[Command] = []
+    exl3 = any(_imports(node, "exllamav3") for node in ast.walk(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            calls += _call(node, names, exl3=exl3)
+            variables += _set_default(node, names)
+        elif isinstance(node, ast.Assign):
+            variables += _set(node, names)
+        elif isinstance(node, ast.List | ast.Tuple):
+            commands += _command(node, names)
+    calls.sort(key=lambda call: call.line)
+    return PythonSource(tuple(calls), tuple(variables), tuple(commands))
+
+
+def _imports(node: ast.AST, module: str) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return (node.module or "").split(".")[0] == module
+    return isinstance(node, ast.Import) and any(name.name.split(".")[0] == module for name in node.names)
+
+
+def _call(node: ast.Call, names: Names, *, exl3: bool) -> Iterator[PythonCall]:
+    callee = dotted(node.func)
+    last = callee.removesuffix(".from_pretrained").rsplit(".", 1)[-1]
+    program = _CLASSES.get(last, "")
+    if last == "Cache" and exl3:
+        program = EXL3
+    elif last in {"load_autosplit", "load"} and _load_of(node):
+        program = EXL3 if exl3 else EXL2
+    elif callee.rsplit(".", 1)[-1] in {"chat", "generate", "embed"} and any(k.arg == "options" for k in node.keywords):
+        program = OLLAMA
+    if not program or not callee:
+        return
+    arguments: list[Argument] = []
+    unseen = any(isinstance(argument, ast.Starred) for argument in node.args)
+    if last == "Llama" and node.args and not isinstance(node.args[0], ast.Starred):
+        arguments += _argument("model", node.args[0], names)
+    for keyword in node.keywords:
+        inner = names.mapping(keyword.value) if keyword.arg is None or keyword.arg in _NESTED else None
+        if inner is not None:
+            for name, value in inner.items():
+                arguments += _argument(name, value, names)
+        elif keyword.arg is None or keyword.arg in _NESTED:
+            unseen = True
+        else:
+            arguments += _argument(keyword.arg, keyword.value, names)
+    yield PythonCall(program, callee, node.lineno, tuple(arguments), unseen)
+
+
+def _load_of(node: ast.Call) -> bool:
+    """Whether `.load(...)` is an ExLlama model's: its arguments' names say so."""
+    known = {"reserve_vram", "reserve_per_device", "use_per_device", "gpu_split", "tensor_p"}
+    return dotted(node.func).endswith(".load_autosplit") or any(k.arg in known for k in node.keywords)
+
+
+def _argument(name: str, node: ast.expr, names: Names) -> Iterator[Argument]:
+    value = names.value(node)
+    written = ast.unparse(node)
+    if value is not None:
+        name = "model" if name in {"model_path", "filename"} else _RENAMED.get(name, name)
+        yield Argument(name, value, f"{name}={written[:120]}", node.lineno)
+
+
+def _set(node: ast.Assign, names: Names) -> Iterator[Argument]:
+    """`os.environ["CUDA_VISIBLE_DEVICES"] = "0"`."""
+    for target in node.targets:
+        if isinstance(target, ast.Subscript) and dotted(target.value) in {"os.environ", "environ"}:
+            yield from _variable(target.slice, node.value, names, node.lineno)
+
+
+def _set_default(node: ast.Call, names: Names) -> Iterator[Argument]:
+    if dotted(node.func) in {"os.environ.setdefault", "os.putenv"} and len(node.args) == 2:
+        yield from _variable(node.args[0], node.args[1], names, node.lineno)
+
+
+def _variable(name: ast.expr, value: ast.expr, names: Names, line: int) -> Iterator[Argument]:
+    key = names.value(name)
+    if isinstance(key, str) and KNOWN_VARIABLE.fullmatch(key):
+        found = names.value(value)
+        if found is not None:
+            yield Argument(key, found, f"{key}={ast.unparse(value)[:120]}", line)
+
+
+def _command(node: ast.List | ast.Tuple, names: Names) -> Iterator[Command]:
+    """A list of words that starts one of llama.cpp's programs (`["llama-server", "-m", model]`)."""
+    words = [_word(item, names) for item in _items(node)]
+    if not words:
+        return
+    program = words[0].replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".exe")
+    if program in _PROGRAMS:
+        yield Command(program, tuple(words[1:]), node.lineno)
+    elif "llama_cpp.server" in words:
+        yield Command("llama_cpp.server", tuple(words[words.index("llama_cpp.server") + 1 :]), node.lineno)
+
+
+def _items(node: ast.List | ast.Tuple) -> Iterable[ast.expr]:
+    return node.elts[:200]
+
+
+def _word(item: ast.expr, names: Names) -> str:
+    if isinstance(item, ast.Constant):
+        return str(item.value)
+    value = names.value(item)
+    return "${unknown}" if value is None or isinstance(value, Unknown) else str(value)
