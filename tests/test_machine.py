@@ -109,3 +109,43 @@ def test_the_same_gpu_keeps_the_same_name() -> None:
     redactor = Redactor()
     one, two = "GPU-72c48c23-32a4-2e54-95c9-99bb82483caa", "GPU-82c48c23-32a4-2e54-95c9-99bb82483caa"
     assert redactor.text(f"{one} {two} {one}").split()[0::2] == ["GPU-00000000-0000-0000-0000-000000000001"] * 2
+
+
+PLANTED = """
+db_password=hunter2
+PG_PASS=12345
+openai_api_key = "sk-blah"
+api_key: 90871265
+admin_key: qwer1234
+Authorization: Bearer eyJabc.def
+--hf-token X99999
+hf_token="hhhhhh"
+'--api-key', 'XYZ12'
+https://token123@host/x
+https://hooks.slack.com/services/T0/B0/abc
+192.168.1.77 aa:bb:cc:dd:ee:ff
+C:\\Users\\Maria Keller\\venv\\x
+"""
+HARMLESS = """
+eos_token_id = 2, n_tokens = 512
+print_info: EOS token        = 128001 '<|end_of_text|>'
+attention.key_length u32 = 128
+n_key: 12345
+cache token to piece size = 0.7999 MB
+token_embd.weight: q4_K
+libcuda.so.1 => 127.0.0.1:11434
+"""
+
+
+def test_planted_secrets_of_all_forms_are_gone_and_an_engines_words_stay() -> None:
+    redactor = Redactor()
+    shared = redactor.text(PLANTED)
+    for secret in (
+        "hunter2", "12345", "sk-blah", "90871265", "qwer1234", "eyJabc", "X99999", "hhhhhh", "XYZ12", "token123", "T0/B0",
+        "1.77", "aa:bb", "Maria", "Keller",
+    ):  # fmt: skip
+        assert secret not in shared, secret
+    assert redactor.text(HARMLESS) == HARMLESS
+    assert redactor.value("x", {"eos": "</s>", "tokenizer": "x", "hf_token": "y", "API_KEY": "z"}) == {
+        "eos": "</s>", "tokenizer": "x", "hf_token": "***", "API_KEY": "***",
+    }  # fmt: skip

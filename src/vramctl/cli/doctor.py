@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import sys
 
 import click
 
 from vramctl import __version__
 from vramctl.cli.options import output_options
 from vramctl.cli.output import Output, answer_json, write
+from vramctl.errors import BadInput
 from vramctl.records.diagnosis import UNCLEAR
 from vramctl.records.finding import ERROR
 
@@ -60,8 +62,11 @@ def command(
     if list_checks:
         return _list(out)
     _known(only)
+    if record and replay:
+        raise click.UsageError("--record looks at this machine, --replay at a folder: give one of them.")
     if not replay:
         require_files(configs, log)
+        _running(pid)
     asked = Asked(engines=engines, python=python, pid=pid, configs=configs, log=log, active=active, only=only)
     recording, recorded = Recording() if record else None, Recorded(replay) if replay else None
     world = World(recorded or recording)
@@ -72,7 +77,9 @@ def command(
     if recording and record:
         look_at_all(world, asked)
         path = recording.save(record, version=__version__, note=diagnosis.verdict, asked=asked.to_record())
-        out.progress(f"recorded to {path}")
+        write(
+            f"Recorded to {path} (names and keys redacted; look through it before you share it).\n", stream=sys.stderr
+        )
     if out.json:
         answer_json(doctor_document(diagnosis))
     elif share:
@@ -83,6 +90,16 @@ def command(
     if any(finding.severity == ERROR for finding in diagnosis.findings):
         return 1
     return 3 if diagnosis.status == UNCLEAR else 0
+
+
+def _running(pid: int | None) -> None:
+    import psutil
+
+    if pid is not None and not psutil.pid_exists(pid):
+        raise BadInput(
+            "no-such-process", f"There is no process {pid}.", because=(),
+            fix="Find it with `pgrep -af llama` or `pgrep -af ollama`.",
+        )  # fmt: skip
 
 
 def _known(only: tuple[str, ...]) -> None:

@@ -12,6 +12,20 @@ from vramctl.records.finding import Finding
 from vramctl.records.unknown import Absent, Unknown
 from vramctl.units import GIB
 
+_MOST_SHOWN = 16
+
+
+_NVML_ERRORS = {
+    "library-not-found": "none found (no libnvidia-ml)",
+    "driver-not-loaded": "installed, its kernel module is not loaded",
+    "lib-rm-version-mismatch": "its libraries and its kernel module are of different versions",
+    "no-permission": "may not be opened by this user",
+    "timeout": "does not answer",
+    "operating-system": "the operating system refuses access to it",
+    "unknown": "does not say why it refuses (in a container: its devices were taken away)",
+    "gpu-is-lost": "a GPU was lost",
+}
+
 
 def verdict(facts: MachineFacts, root: Finding | None, blind: Sequence[str]) -> str:
     """What is wrong in one sentence; else that nothing is, and what stands ready; else why that cannot be said."""
@@ -43,15 +57,35 @@ def _given(facts: MachineFacts) -> tuple[str, ...]:
 
 def _fine(facts: MachineFacts) -> str:
     gpus = _gpus(facts.fact("nvml"))
-    engines = _engines(facts.fact("engines"))
+    engines = facts.fact("engines")
     if gpus:
-        ready = f"ready: {gpus}" + (f"; {engines}" if engines else "; no engine was found to check against it")
+        ready = f"ready: {gpus}; {_told_of(engines)}"
         return f"The GPU is {ready}." if "," not in gpus else f"The GPUs are {ready}."
+    platform = facts.fact("platform")
+    if isinstance(platform, Platform) and platform.system == "macos":
+        silicon = platform.machine == "arm64"
+        gpu = "this Mac's GPU (Metal)" if silicon else "this Mac's graphics (Metal)"
+        return f"Nothing is wrong: {gpu} is there; {_told_of(engines)}."
     others = facts.fact("pci")
     if isinstance(others, tuple) and others:
-        vendors = ", ".join(sorted({gpu.vendor for gpu in others}))
-        return f"Nothing is wrong; the graphics of this machine ({vendors}) were looked at as far as files show."
+        vendors = ", ".join(
+            sorted({gpu.vendor.upper() if gpu.vendor == "amd" else gpu.vendor.capitalize() for gpu in others})
+        )
+        return f"Nothing is wrong as far as files show: graphics of {vendors}; {_told_of(engines)}."
     return "Nothing is wrong: no GPU was found in this machine, so engines run on its CPU."
+
+
+def _told_of(engines: Any) -> str:
+    """What the engines themselves say of a GPU, or that they were not asked."""
+    if not isinstance(engines, tuple) or not engines:
+        return "no engine was found to check against it"
+    using = _engines(engines)
+    if using:
+        return using
+    asked = [engine for engine in engines if isinstance(engine.devices, tuple)]
+    if asked:
+        return f"{_engine(asked[0])} lists {', '.join(device.name for device in asked[0].devices) or 'no device'}"
+    return f"{_engine(engines[0])} was found; whether it uses the GPU was not tested"
 
 
 def machine_lines(facts: MachineFacts) -> dict[str, str]:
@@ -66,9 +100,9 @@ def machine_lines(facts: MachineFacts) -> dict[str, str]:
     if isinstance(nvml, Nvml) and not nvml.error:
         lines["driver"] = f"{_driver(nvml.driver_version)}, runs CUDA up to {_dotted(nvml.cuda_version)}"
         if nvml.gpus:
-            lines["GPU" if len(nvml.gpus) == 1 else "GPUs"] = "; ".join(_gpu(gpu) for gpu in nvml.gpus)
+            lines["GPU" if len(nvml.gpus) == 1 else "GPUs"] = "; ".join(_some([_gpu(gpu) for gpu in nvml.gpus]))
     elif isinstance(nvml, Nvml | Unknown | Absent):
-        lines["driver"] = nvml.error if isinstance(nvml, Nvml) else nvml.reason
+        lines["driver"] = _NVML_ERRORS.get(nvml.error, nvml.error) if isinstance(nvml, Nvml) else nvml.reason
     engines = facts.fact("engines")
     if isinstance(engines, tuple) and engines:
         lines["engines"] = "; ".join(_engine(engine) for engine in engines)
@@ -76,7 +110,13 @@ def machine_lines(facts: MachineFacts) -> dict[str, str]:
 
 
 def _gpus(nvml: Any) -> str:
-    return ", ".join(_gpu(gpu) for gpu in nvml.gpus) if isinstance(nvml, Nvml) and not nvml.error else ""
+    return ", ".join(_some([_gpu(gpu) for gpu in nvml.gpus])) if isinstance(nvml, Nvml) and not nvml.error else ""
+
+
+def _some(texts: list[str]) -> list[str]:
+    """The first 16, and how many more there are."""
+    more = len(texts) - _MOST_SHOWN
+    return texts if more <= 0 else [*texts[:_MOST_SHOWN], f"and {more} more"]
 
 
 def _gpu(gpu: NvmlGpu) -> str:

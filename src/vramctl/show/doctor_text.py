@@ -30,7 +30,7 @@ def doctor_text(diagnosis: Diagnosis, page: Page, *, verbose: bool = False) -> s
     parts += [Text(), labelled([(name, Text(printable(line))) for name, line in diagnosis.machine.items()])]
     for one in diagnosis.findings:
         parts += [Text(), labelled(list(_finding(one, first=one is diagnosis.root)))]
-    if diagnosis.findings or verbose or diagnosis.status != FINE:
+    if verbose or diagnosis.status != FINE:
         parts += [Text(), labelled(list(_chain(diagnosis.checks, verbose=verbose)), width=14)]
     return paint(*parts, page=page)
 
@@ -69,10 +69,7 @@ def _chain(checks: Sequence[Checked], *, verbose: bool) -> Iterator[tuple[str, T
         for _, same in groupby(told, key=lambda row: row[1].plain):
             rows = list(same)
             names = [layer for layer, _ in rows]
-            yield (
-                names[0] if len(names) == 1 else f"{names[0]} ...",
-                rows[0][1] if len(names) == 1 else _joined(names, rows[0][1]),
-            )
+            yield names[0], rows[0][1] if len(names) == 1 else _joined(names, rows[0][1])
         return
     for layer, members in layers:
         for number, checked in enumerate(members):
@@ -85,10 +82,10 @@ def _chain(checks: Sequence[Checked], *, verbose: bool) -> Iterator[tuple[str, T
 
 
 def _joined(names: Sequence[str], text: Text) -> Text:
-    """What is said of several layers, with the names of all but the first in front."""
+    """What is said of several layers in a row, with the last one's name in front."""
     from rich.text import Text
 
-    joined = Text(f"and {', '.join(names[1:])}: ", style="dim")
+    joined = Text(f"to {names[-1]}: ", style="dim")
     joined.append_text(text)
     return joined
 

@@ -15,16 +15,26 @@ _KEPT = re.compile(
     re.IGNORECASE,
 )
 _SECRET = re.compile(
-    r"^[A-Z0-9_]*(KEY|TOKEN|SECRET|PASSW|AUTH|CREDENTIAL|COOKIE)[A-Z0-9_]*$|^(api_?key|password|secret|token)$"
+    r"^(?i:(?:[a-z0-9_.-]*[_.-])?(?:api[_-]?key|key|token|secret|pass(?:word|wd|phrase)?|auth|authorization|credentials?|cookie))$"
+    r"|^[A-Z0-9_]*(?:KEY|TOKEN|SECRET|PASS|AUTH|CREDENTIAL|COOKIE|WEBHOOK)[A-Z0-9_]*$"
 )
 _UUID = re.compile(r"\b(GPU|MIG)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
-_HOMES = re.compile(r"(/home/|/Users/|[A-Z]:\\Users\\)([^/\\\s:;\"']+)")
-_IN_URL = re.compile(r"(\w+://)[^/\s:@]+:[^/\s@]+@")
+_HOMES = re.compile(r"(/home/|/Users/)[^/\s:;\"']+|([A-Za-z]:\\{1,2}Users\\{1,2})[^\\/:;\"'\n]+")
+_IN_URL = re.compile(r"(\w+://)[^/\s@\"']+@")
+_WEBHOOK = re.compile(r"(https?://[^\s\"']*(?:hooks?|webhooks?)[^\s\"'/]*/)[^\s\"']+", re.IGNORECASE)
+_SURE = r"api[_-]?key|secret|pass(?:word|wd|phrase)?|authorization|credentials?|[a-z0-9]+_pass"
+_LIKELY = r"token|[a-z0-9]+_key"  # eos_token, max_token, n_key: numbers and truth values are no secrets there
 _IN_ASSIGNMENT = re.compile(
-    r"(\b[A-Z0-9_]*(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)[\"']?\s*[=:]\s*|--api-key[= ]|\bapi_key\s*=\s*)([\"']?)[^\s\"',;\])]+"
+    rf"(?i)(?<![\w.-])((?:[a-z0-9_.-]*?[_.-])?(?:(?:{_SURE})[\"']?\s*[=:]\s*(?:bearer\s+|basic\s+)?"
+    rf"|(?:{_LIKELY})[\"']?\s*[=:]\s*(?![\"']?(?:\d{{1,9}}|true|false|none|null|on|off|yes|no)\b)))"
+    r"([\"']?)[^\s\"',;\])}]{3,}"
 )
-_WELL_KNOWN = re.compile(r"\b(?:hf_|sk-|ghp_|gho_|github_pat_|xox[abp]-)[A-Za-z0-9_-]{8,}")
+_IN_OPTION = re.compile(r"(?i)(--?[a-z0-9-]*(?:key|token|password|secret)[\"']?[=,\s]+)([\"']?)[^\s\"',\])]+")
+_BEARER = re.compile(r"(?i)\b(bearer\s+|basic\s+)[A-Za-z0-9._~+/=-]{8,}")
+_WELL_KNOWN = re.compile(r"\b(?:hf_|sk-|ghp_|gho_|github_pat_|glpat-|xox[abp]-|AKIA)[A-Za-z0-9_-]{8,}")
 _SERIAL = re.compile(r"(?i)(serial(?: number)?\s*[:=]\s*)\S+")
+_MAC = re.compile(r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b")
+_LAN = re.compile(r"\b(?:10\.\d{1,3}|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.\d{1,3}\.\d{1,3}\b")
 _PLAIN = frozenset({"root", "user", "host", "localhost", "ollama", "ubuntu", "debian"})
 
 
@@ -54,13 +64,18 @@ class Redactor:
         """The text without names, keys and serial numbers."""
         if self._home:
             text = text.replace(self._home, "/home/user")
-        text = _HOMES.sub(r"\1user", text)
+        text = _HOMES.sub(lambda found: f"{found[1] or found[2]}user", text)
         for pattern, word in self._words:
             text = pattern.sub(word, text)
         text = _UUID.sub(self._uuid, text)
-        text = _IN_URL.sub(r"\1user:***@", text)
+        text = _IN_URL.sub(r"\1***@", text)
+        text = _WEBHOOK.sub(r"\1***", text)
         text = _IN_ASSIGNMENT.sub(r"\1\2***", text)
+        text = _IN_OPTION.sub(r"\1\2***", text)
+        text = _BEARER.sub(r"\1***", text)
         text = _WELL_KNOWN.sub("***", text)
+        text = _MAC.sub("00:00:00:00:00:00", text)
+        text = _LAN.sub("192.168.0.1", text)
         return _SERIAL.sub(r"\1***", text)
 
     def value(self, key: str, value: Any) -> Any:
