@@ -141,7 +141,7 @@ class BindingRun:
         started, self._zero = self._zero, time.monotonic()
         self._loaded = replace(
             self._loaded, version=f"ggml {hello['ggml']}", start_seconds=self._zero - started,
-            facts={"system_info": hello["system_info"]}, devices=reported.engine_devices(hello["devices"]),
+            facts={"system_info": hello["system_info"]} | one_thread(hello), devices=reported.engine_devices(hello["devices"]),
         )  # fmt: skip
         asked = options(self._loaded.settings)
         asked["threads"] = asked["threads"] or default_threads()
@@ -271,6 +271,15 @@ class BindingRun:
 
     def _since(self) -> float:
         return time.monotonic() - self._zero
+
+
+def one_thread(hello: Mapping[str, Any]) -> dict[str, str]:
+    """What is to be said where the machine has no OpenMP runtime."""
+    return (
+        {"openmp": "libgomp.so.1 is not installed: one thread computes (apt install libgomp1)"}
+        if hello.get("one_thread")
+        else {}
+    )
 
 
 def library_missing(error: str) -> str:

@@ -75,14 +75,16 @@ def placement(loaded: Loaded) -> Placement | Unknown:
     """
     if isinstance(loaded.buffers, Unknown):
         return loaded.buffers
-    names = list(dict.fromkeys(use.device or use.name for use in loaded.buffers if not use.host))
+    listed = loaded.devices if isinstance(loaded.devices, tuple) else ()
+    processors = {device.name for device in listed if device.kind in {"cpu", "accel"}} | {"CPU"}
+    # A processor's own layouts (CPU_REPACK) are no host buffers to ggml; they are system memory all the same.
+    in_ram = [use.host or use.device in processors or use.name.startswith("CPU") for use in loaded.buffers]
+    away = [use for use, ram in zip(loaded.buffers, in_ram, strict=True) if not ram]
+    names = list(dict.fromkeys(use.device or use.name for use in away))
     devices = tuple(
-        DeviceUse(
-            name, *_sums(use for use in loaded.buffers if not use.host and (use.device or use.name) == name), _OVERHEAD
-        )
-        for name in names
+        DeviceUse(name, *_sums(use for use in away if (use.device or use.name) == name), _OVERHEAD) for name in names
     )
-    host = _sums(use for use in loaded.buffers if use.host)
+    host = _sums(use for use, ram in zip(loaded.buffers, in_ram, strict=True) if ram)
     return Placement(devices, HostUse(*host, Unknown("part of compute")), _kv_operations(devices, host[1]))
 
 

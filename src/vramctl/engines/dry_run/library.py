@@ -20,7 +20,7 @@ class Library:
     """The functions of one loaded build; `prove` before using `tables`. The functions may all be in one file."""
 
     def __init__(self, files: list[str]) -> None:
-        handles = [_open(file) for file in files]
+        handles = [open_library(file) for file in files]
         self.files = files
         self._handles = handles
         self.llama_file = next(
@@ -141,7 +141,7 @@ def find_files(folder: Path) -> list[str]:
     return found if any(re.search(r"(lib)?llama\.[^/\\]*$", f) for f in found) else []
 
 
-def _open(file: str) -> C.CDLL:
+def open_library(file: str) -> C.CDLL:
     """The library, loaded for all to see; with a stand-in for libgomp where the machine has none."""
     mode = os.RTLD_NOW | os.RTLD_GLOBAL
     try:

@@ -1,8 +1,9 @@
 """A stand-in for libgomp where a machine has none: a bare Debian lacks it, and wheels of llama.cpp link it.
 
-A dry run computes nothing, so no OpenMP region ever runs; the loader only wants the names. This writes the smallest shared
-object that has them (ELF64, System V ABI, two segments, a DT_HASH table), whose functions return 0. It is loaded in the dry
-run's child process only, and only after the real library was not found.
+A dry run computes nothing, so no OpenMP region ever runs; the loader only wants the names. A model that runs does so on one
+thread: `GOMP_parallel` calls its function once, and there is one thread, number 0. This writes the smallest shared object that
+has the names (ELF64, System V ABI, two segments, a DT_HASH table); what is not said otherwise returns 0. It is loaded in
+children of ours only, and only after the real library was not found.
 """
 
 from __future__ import annotations
@@ -28,7 +29,29 @@ VERSIONS = (
     "GOMP_1.0", "GOMP_2.0", "GOMP_3.0", "GOMP_4.0", "GOMP_4.0.1", "GOMP_4.5", "GOMP_5.0", "GOMP_5.0.1", "GOMP_5.1",
     "OMP_1.0", "OMP_2.0", "OMP_3.0", "OMP_3.1", "OMP_4.0", "OMP_4.5", "OMP_5.0", "OMP_5.0.1", "OMP_5.0.2", "OMP_5.1",
 )  # fmt: skip
-_MACHINES = {"x86_64": (62, b"\x31\xc0\xc3"), "aarch64": (183, b"\x00\x00\x80\x52\xc0\x03\x5f\xd6")}
+# Machine code of the four kinds of function, by the processor's name and its ELF number. x86-64: rdi, rsi, ... are the arguments;
+# aarch64: x0, x1, ... `call` jumps to its first argument with the second one; `one` returns 1; `range` gives out a loop's
+# whole range once (libgomp's loop.c: start, end, incr, chunk, *istart, *iend; true where there is any).
+_MACHINES: dict[str, tuple[int, dict[str, bytes]]] = {
+    "x86_64": (62, {
+        "nothing": bytes.fromhex("31c0c3"),
+        "call": bytes.fromhex("4889f8 4889f7 ffe0"),
+        "one": bytes.fromhex("b801000000 c3"),
+        "range": bytes.fromhex("498938 498931 31c0 4839f7 0f95c0 c3"),
+    }),
+    "aarch64": (183, {
+        "nothing": bytes.fromhex("00008052 c0035fd6"),
+        "call": bytes.fromhex("e80300aa e00301aa 00011fd6"),
+        "one": bytes.fromhex("20008052 c0035fd6"),
+        "range": bytes.fromhex("800000f9 a10000f9 1f0001eb e0079f1a c0035fd6"),
+    }),
+}  # fmt: skip
+_KINDS = {
+    "GOMP_parallel": "call", "GOMP_single_start": "one", "omp_get_max_threads": "one", "omp_get_num_procs": "one",
+    "omp_get_num_threads": "one", "GOMP_loop_dynamic_start": "range", "GOMP_loop_guided_start": "range",
+    "GOMP_loop_nonmonotonic_dynamic_start": "range", "GOMP_loop_nonmonotonic_guided_start": "range",
+    "GOMP_loop_static_start": "range",
+}  # fmt: skip
 _PAGE = 0x10000  # as large as any page, so that the two segments never share one
 _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_SYMENT, _DT_SONAME = 4, 5, 6, 10, 11, 14
 _DT_VERSYM, _DT_VERDEF, _DT_VERDEFNUM = 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFD
@@ -39,7 +62,11 @@ def shared_object() -> bytes | None:
     known = _MACHINES.get(platform.machine())
     if known is None:
         return None
-    machine, code = known
+    machine, functions = known
+    code, offsets = b"", {}
+    for kind, body in functions.items():
+        offsets[kind] = len(code)
+        code += body + bytes(-len(body) % 16)
     names = (SONAME, *SYMBOLS, *VERSIONS)
     strings = b"\0" + b"".join(name.encode() + b"\0" for name in names)
     places = {name: strings.index(b"\0" + name.encode() + b"\0") + 1 for name in names}
@@ -47,7 +74,8 @@ def shared_object() -> bytes | None:
     at_symbols = -(-(at_code + len(code)) // 8) * 8
     symbols = bytes(24)
     for name in SYMBOLS:  # STB_GLOBAL, STT_FUNC, default visibility, section 1 (any defined one)
-        symbols += struct.pack("<IBBHQQ", places[name], 0x12, 0, 1, at_code, len(code))
+        kind = _KINDS.get(name, "nothing")
+        symbols += struct.pack("<IBBHQQ", places[name], 0x12, 0, 1, at_code + offsets[kind], len(functions[kind]))
     at_hash = at_symbols + len(symbols)
     table = _hash_table()
     at_versym = at_hash + len(table)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from vramctl.engines.dry_run.library import Library
+from vramctl.engines.dry_run.library import Library, open_library
 from vramctl.engines.run_model.context import Context, EngineFailed, check_effect, devices
 from vramctl.engines.run_model.log_file import LogFile
 from vramctl.engines.run_model.params import Params
@@ -20,8 +20,15 @@ class Session:
     """One library, and at most one model loaded in it."""
 
     def __init__(self, files: list[str], *, backends_from: str | None, log: LogFile) -> None:
-        for file in files:  # a dry run makes do without libgomp; threads that compute need the real one
-            C.CDLL(file, mode=os.RTLD_NOW | os.RTLD_GLOBAL)
+        self._needs_gomp = False
+        for file in files:
+            try:
+                C.CDLL(file, mode=os.RTLD_NOW | os.RTLD_GLOBAL)
+            except OSError as error:
+                self._needs_gomp = str(error).startswith("libgomp.so")
+                if not self._needs_gomp:
+                    raise
+                open_library(file)  # its stand-in has one thread
         self.lib = Library(files)
         self._log = log  # the library calls into it for as long as it is loaded
         log.listen(self.lib.function)
@@ -42,6 +49,7 @@ class Session:
             "ggml": self.lib.ggml_version,
             "system_info": info.decode("utf-8", "replace").strip(),
             "devices": devices(self.lib),
+            "one_thread": self._needs_gomp,
         }
 
     def ask(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -53,8 +61,8 @@ class Session:
             self.lib, job["model"], self._params.model(job["model_params"]),
             lambda: self._params.context(job["context_params"]),
         )  # fmt: skip
-        if job.get("threads"):
-            context.set_threads(job["threads"])
+        if self._needs_gomp or job.get("threads"):
+            context.set_threads(1 if self._needs_gomp else job["threads"])
         says = {name: context.number(f"llama_{name}") for name in ("n_ctx", "n_batch", "n_ubatch", "n_seq_max")}
         check_effect(job["context_params"], says)
         self._context = context
