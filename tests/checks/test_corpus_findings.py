@@ -58,7 +58,7 @@ FIRST = {
     "ik-issue437-11-2x4090-server-ok.log": "healthy",
     "ik-issue437-33-2x4090-server-63of95.log": "healthy",
     "ik-issue437-54-2x4090-aborted.log": "context-full",
-    "ik-issue437-56-2x4090-oom-cuda-error.log": "multi-gpu-uneven",
+    "ik-issue437-56-2x4090-oom-cuda-error.log": "out-of-memory",
     "ik-issue485-02-2xRTX6000Ada-illegal-memory.log": "xid-errors",
     "ik-issue500-01-2x3090-insane-oom.log": "multi-gpu-uneven",
     "ik-issue503-00-vulkan-7900xtx-segfault.log": "engine-crash",

@@ -175,3 +175,31 @@ def test_a_runner_killed_at_an_unload_is_no_crash() -> None:
     failed = '[GIN] 2025/07/24 - 18:30:01 | 500 |     4.2s |       127.0.0.1 | POST     "/api/chat"\n'
     assert of(ended) == ()
     assert first(ended + failed) == "host-oom-kill"
+
+
+TWO_GPUS = """\
+ggml_cuda_init: found 2 CUDA devices:
+  Device 0: NVIDIA GeForce RTX 4090, compute capability 8.9, VMM: yes
+  Device 1: NVIDIA GeForce RTX {second}, compute capability 8.9, VMM: yes
+llm_load_tensors: offloaded 62/62 layers to GPU
+llm_load_tensors:      CUDA0 buffer size = 20480.00 MiB
+llm_load_tensors:      CUDA1 buffer size = {held} MiB
+llama_new_context_with_model: n_ctx      = 8192
+llama_kv_cache_init:      CUDA0 KV buffer size =  1024.00 MiB
+llama_kv_cache_init:      CUDA1 KV buffer size =   128.00 MiB
+ggml_backend_cuda_buffer_type_alloc_buffer: allocating 3480.01 MiB on device 0: cudaMalloc failed: out of memory
+ggml_gallocr_reserve_n: failed to allocate CUDA0 buffer of size 3649058816
+"""
+
+
+@pytest.mark.parametrize(
+    ("held", "second", "name"),
+    [
+        ("2048.00", "4090", "multi-gpu-uneven"),
+        ("18432.00", "4090", "out-of-memory"),
+        ("11264.00", "4070", "out-of-memory"),
+    ],
+)
+def test_a_split_is_uneven_only_where_another_gpu_surely_had_room(held: str, second: str, name: str) -> None:
+    first = of(TWO_GPUS.format(held=held, second=second))[0]
+    assert (first.id, first.title) == (name, "GPU memory ran out")

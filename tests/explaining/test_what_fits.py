@@ -9,10 +9,12 @@ import pytest
 
 from log_cases import HEALTHY, PARTLY
 from log_corpus import FOLDER, needs_corpus
+from vramctl.checks.log_memory import RAN_OUT
 from vramctl.explaining import Explained, explain
 from vramctl.explaining.fit import what_fits
 from vramctl.explaining.header import model_of_log
 from vramctl.explaining.machine import Machine, machine_of_log, settings_of_load
+from vramctl.explaining.python_words import arguments, is_python
 from vramctl.logs.assemble import assemble
 from vramctl.logs.decode import Stats, decode
 from vramctl.plan.ollama import OllamaEstimate, ollama_estimate
@@ -179,3 +181,58 @@ def test_a_release_that_prints_no_sum_is_judged_by_its_layers_and_buffers() -> N
     assert found.witness == "the estimate of Ollama 0.13.5"
     assert found.changes[0].option.startswith("num_ctx ")
     assert found.changes[0].used_bytes <= 10 * GIB
+
+
+def ran_out(text: str) -> Finding:
+    return next(one for one in explained(text).findings if one.title == RAN_OUT)
+
+
+def test_memory_that_ran_out_gets_the_computed_fix_whatever_asked_for_too_much() -> None:
+    crashed = PHI4.replace("GGML_ASSERT(hparams.n_swa > 0) failed", "cudaMalloc failed: out of memory")
+    found = ran_out(crashed)
+    assert found.id == "ollama-runner-crash"
+    assert found.fix.startswith("`IQ3_XXS`") and found.fix.endswith("(computed with the planner for this model).")
+    forced = ran_out(
+        crashed.replace("layers.requested=-1", "layers.requested=41").replace("--n-gpu-layers 29", "--n-gpu-layers 41")
+    )
+    assert forced.id == "ollama-num-gpu-forced"
+    assert "num_gpu" in forced.fix.partition(" Or: ")[0] and "computed with the planner" in forced.fix
+
+
+def test_llama_cpp_python_is_told_its_own_arguments() -> None:
+    python = TOO_LONG + "\nUsing fallback chat format: llama-2\n"
+    assert [one.option for one in answer(python).changes][:1] == ["Llama(..., flash_attn=True)"]
+    fix = about_memory(explained(python)).fix
+    assert re.search(r"`Llama\(\.\.\., n_ctx=\d+\)`", fix) and "`-" not in fix
+
+
+@pytest.mark.parametrize(
+    ("option", "argument"),
+    [
+        ("-c 4096", "Llama(..., n_ctx=4096)"),
+        ("-c", "n_ctx="),
+        ("-ngl 99", "Llama(..., n_gpu_layers=-1)"),
+        (
+            "-fa on -ctk q8_0 -ctv q8_0",
+            "Llama(..., flash_attn=True, type_k=llama_cpp.GGML_TYPE_Q8_0, type_v=llama_cpp.GGML_TYPE_Q8_0)",
+        ),
+        ("--no-kv-offload", "Llama(..., offload_kqv=False)"),
+        ("-ngl 99 --n-cpu-moe 12", None),
+        ("-np 1 -c 4096", None),
+    ],
+)
+def test_an_option_is_an_argument_where_llama_cpp_python_has_one(option: str, argument: str | None) -> None:
+    assert arguments(option) == argument
+
+
+@pytest.mark.parametrize(
+    ("line", "python"),
+    [
+        ('  File "/venv/lib/python3.11/site-packages/llama_cpp/llama.py", line 374, in __init__', True),
+        ("ValueError: Failed to create llama_context", True),
+        ('  File "/app/server.py", line 512, in load', False),
+        ("main: server is listening on http://127.0.0.1:8080", False),
+    ],
+)
+def test_llama_cpp_python_is_known_by_its_own_lines(line: str, python: bool) -> None:
+    assert is_python(explained(f"{TOO_LONG}\n{line}\n").log) is python

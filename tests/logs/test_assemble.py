@@ -179,7 +179,9 @@ def test_very_many_processes_do_not_grow_without_bound() -> None:
 def test_a_program_that_lists_other_gpus_replaces_those_of_the_one_before() -> None:
     first = "ggml_cuda_init: found 2 CUDA devices:\n  Device 0: Tesla T4, compute capability 7.5, VMM: yes\n"
     second = "  Device 1: Tesla T4, compute capability 7.5, VMM: yes\n"
-    other = "ggml_cuda_init: found 1 CUDA devices:\n  Device 0: NVIDIA GeForce RTX 3060, compute capability 8.6, VMM: yes\n"
+    other = (
+        "ggml_cuda_init: found 1 CUDA devices:\n  Device 0: NVIDIA GeForce RTX 3060, compute capability 8.6, VMM: yes\n"
+    )
     log = assemble(decode((first + second + other).splitlines()))
     assert [gpu.name for gpu in log.gpus] == ["NVIDIA GeForce RTX 3060"]
     assert len(assemble(decode((first + second).splitlines())).gpus) == 2

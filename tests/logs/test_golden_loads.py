@@ -19,7 +19,9 @@ from vramctl.logs.decode import Stats, decode
 HERE = Path(__file__).parent
 GOLDEN = sorted((HERE / "golden").glob("*.json"))
 EXCERPTS = sorted((HERE / "excerpts").glob("*.log"))
-BUFFER = re.compile(r"(?:^|: +)(\S[^:]*?) +(model |KV |compute |output |input )?buffer size += +(\d+\.\d+) MiB *(?:#.*)?\r?$")
+BUFFER = re.compile(
+    r"(?:^|: +)(\S[^:]*?) +(model |KV |compute |output |input )?buffer size += +(\d+\.\d+) MiB *(?:#.*)?\r?$"
+)
 HOST = re.compile(r"^(CPU|AMX|\w+_Host)")
 
 

@@ -27,6 +27,23 @@ def only(lines: list[str | bytes], stats: Stats | None = None) -> Event:
     [
         ("Sep 11 00:42:09 ai ollama[3110]: ", "journald", "Sep 11 00:42:09"),
         ("Haz 27 00:42:09 ai ollama[3110]: ", "journald", "Haz 27 00:42:09"),
+        ("févr. 27 00:42:09 ai ollama[3110]: ", "journald", "févr. 27 00:42:09"),
+        ("mars 27 00:42:09 ai ollama[3110]: ", "journald", "mars 27 00:42:09"),
+        ("Mär 07 00:42:09 ai ollama[3110]: ", "journald", "Mär 07 00:42:09"),
+        ("янв. 27 00:42:09 ai ollama[3110]: ", "journald", "янв. 27 00:42:09"),
+        ("lip 27 00:42:09 ai ollama[3110]: ", "journald", "lip 27 00:42:09"),
+        (" 3月 25 09:28:05 ai ollama[3110]: ", "journald", "3月 25 09:28:05"),
+        ("12월 25 09:28:05 ai ollama[3110]: ", "journald", "12월 25 09:28:05"),
+        ("ก.พ. 25 09:28:05 ai ollama[3110]: ", "journald", "ก.พ. 25 09:28:05"),
+        ("มิ.ย. 25 09:28:05 ai ollama[3110]: ", "journald", "มิ.ย. 25 09:28:05"),
+        ("Th02 25 09:28:05 ai ollama[3110]: ", "journald", "Th02 25 09:28:05"),
+        ("Feb 13 13:11:44 ollama[18421]: ", "journald", "Feb 13 13:11:44"),
+        ("Feb 13 13:11:44 ", "timestamped", "Feb 13 13:11:44"),
+        ("02-13 13:11:44.512 ", "timestamped", "02-13 13:11:44.512"),
+        ("13:11:44 ", "timestamped", "13:11:44"),
+        ("[13:11:44] ", "wrapper", "13:11:44"),
+        ("................", "", ""),
+        ("Feb 13 13:11:44 ai ollama[18421]: ................", "journald", "Feb 13 13:11:44"),
         ("2025-09-11T00:42:09+0200 ai ollama[3110]: ", "journald", "2025-09-11T00:42:09+0200"),
         ("ollama-1  | ", "compose", ""),
         ("ollama     | 2025-10-15 14:49:48.720 | ", "compose", "2025-10-15 14:49:48.720"),
@@ -132,3 +149,36 @@ def test_a_line_of_a_megabyte_takes_no_longer_than_a_moment(piece: str, size: in
         "[GIN] ",
     ):
         assert len(list(decode([head + piece * (size // len(piece))], live=True))) <= 1
+
+
+@pytest.mark.parametrize("month", ["Sep", "сен", "9月", "9월", "Eyl", "wrz", "sept.", "Set", "Th09"])
+def test_a_time_without_a_year_is_read_in_the_language_of_the_journal(month: str) -> None:
+    event = only([f"{month} 11 00:42:09 ai ollama[3110]: {BUFFER}"])
+    assert event.seconds == only([f"09-11 00:42:09 {BUFFER}"]).seconds == 85_020_129.0
+
+
+def test_a_time_whose_month_could_be_two_is_unknown() -> None:
+    assert isinstance(only([f"lip 11 00:42:09 ai ollama[3110]: {BUFFER}"]).seconds, Unknown)
+    assert isinstance(only([f"00:42:09 {BUFFER}"]).seconds, Unknown)
+
+
+def test_what_a_dying_process_says_behind_its_progress_dots_is_read() -> None:
+    glued = [
+        '.................GGML_ASSERT: /build/ggml-cuda.cu:8949: !"CUDA error"',
+        "....CUDA error 2 at ggml-cuda.cu:9007: out of memory",
+        "...../llama-server(+0x1f2a3)[0x55d0a91f2a3]",
+    ]
+    kinds = {event.kind for event in decode(glued)}
+    assert kinds == {event.kind for event in decode([line.lstrip(".") for line in glued])}
+    assert "crash.assert" in kinds and "unrecognised" not in kinds
+
+
+def test_the_dots_of_a_relative_path_are_no_progress() -> None:
+    event = only(["../ggml/src/ggml-cuda.cu:8949: GGML_ASSERT(a > 0) failed"])
+    assert (event.kind, event.fields["file"]) == ("crash.assert", "../ggml/src/ggml-cuda.cu")
+
+
+def test_the_platforms_of_a_log_are_counted_once_each() -> None:
+    stats = Stats()
+    list(decode([f"Feb 13 13:11:44 ollama[1]: {BUFFER}", f"ollama-1  | {BUFFER}", BUFFER], stats=stats))
+    assert stats.platforms == {"journald", "compose"}

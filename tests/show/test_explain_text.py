@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from log_cases import CASES, HEALTHY
 from vramctl.checks.log_findings import findings
 from vramctl.logs.assemble import assemble
@@ -26,7 +28,7 @@ def test_a_healthy_log_begins_with_healthy_and_why() -> None:
 
 
 def test_the_first_words_are_what_is_wrong() -> None:
-    assert screen(CASES["n-gpu-layers-zero"]).startswith("None of the 33 layers is on the GPU")
+    assert screen(CASES["n-gpu-layers-zero"]).startswith("The model runs on the CPU: none of its 33 layers")
 
 
 def test_a_finding_shows_its_id_its_lines_and_its_fix() -> None:
@@ -76,3 +78,15 @@ def test_unrecognised_lines_are_counted_and_shown() -> None:
     text = screen(HEALTHY + "llama_context: a line that nobody knows 42\n")
     assert "1 line of the engine that no rule knows" in text
     assert "a line that nobody knows" in text
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "Sep 11 00:42:09 ai ollama[3110]: ", "3月 25 09:28:05 ai ollama[3110]: ", "févr. 13 13:11:44 ollama[18421]: ",
+        "2025-09-11T00:42:09+0200 ai kernel: ",
+    ],
+)  # fmt: skip
+def test_a_quoted_line_is_shown_without_the_journals_prefix(prefix: str) -> None:
+    text = screen("".join(f"{prefix}{line}\n" for line in CASES["n-gpu-layers-zero"].splitlines()))
+    assert re.search(r"^lines +1  llm_load_tensors: offloaded 0/33 layers", text, re.MULTILINE)

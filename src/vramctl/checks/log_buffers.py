@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from vramctl.checks.evidence import events, size_of
 from vramctl.records.event import Event
-from vramctl.records.load import Load
+from vramctl.records.load import Load, Log, LoggedGpu, LoggedUse
 
 _LONG_CONTEXT = 16384
+# Less than this share of a GPU is no room: the driver, the display and pools take it.
+_ROOM_SHARE = 0.15
 
 BUFFERS = (
     ("compute", "the compute buffer"),
@@ -88,3 +91,26 @@ def grows_with_context(load: Load) -> bool:
         and host < 0.2 * gpu
         and which_buffer(load) == dict(BUFFERS)["compute"]
     )
+
+
+def room_elsewhere(load: Load, log: Log, full: LoggedUse, wanted: int) -> tuple[LoggedUse, int] | None:
+    """The GPU beside the `full` one that had most memory left, with those bytes; None where none had room for `wanted`.
+
+    What a GPU can hold is printed as free or as total; where it is not, a GPU of the same name is taken to hold as much as
+    the fullest.
+    """
+    most = max((use.known_bytes for use in load.on_gpus), default=0)
+    gpus = {gpu.device: gpu for gpu in log.gpus if isinstance(gpu.device, str)}
+    left = [(use, _room(use, full, gpus, most)) for use in load.on_gpus if use.name != full.name]
+    use, room = max(left, key=lambda one: one[1], default=(full, 0))
+    return (use, room) if room > 0 and room >= max(wanted, _ROOM_SHARE * (room + use.known_bytes)) else None
+
+
+def _room(use: LoggedUse, full: LoggedUse, gpus: Mapping[str, LoggedGpu], most: int) -> int:
+    """Bytes that a GPU had left, 0 where that is not known."""
+    gpu, other = gpus.get(use.name), gpus.get(full.name)
+    for size in (gpu.available_bytes, gpu.total_bytes) if gpu else ():
+        if isinstance(size, int):
+            return size - use.known_bytes
+    same = gpu is None or other is None or gpu.name == other.name
+    return most - use.known_bytes if same else 0

@@ -88,8 +88,8 @@ def quantized_kv_no_kernel(log: Log, platform: str) -> Iterator[Finding]:
     if found:
         yield finding(
             "error",
-            "The attention code ended itself: it has no kernel for this combination of cache types and "
-            f"options{_types(log)}.",
+            "The engine aborted in its attention code: this build has no GPU kernel for this combination of cache types "
+            f"and options{_types(log)}.",
             (crash_words(found[0]),),
             BY_ID["quantized-kv-no-kernel"].fix(platform) + " If it worked before an update, go back to that build.",
             found,
@@ -108,7 +108,7 @@ def _types(log: Log) -> str:
     for load in log.loads:
         if isinstance(load.settings.type_k, str):
             other = f", V {load.settings.type_v}" if isinstance(load.settings.type_v, str) else ""
-            return f" (K {load.settings.type_k}{other})"
+            return f" (cache types K {load.settings.type_k}{other})"
     return ""
 
 
@@ -140,7 +140,8 @@ def _shift_crashed(log: Log, last: Event, crash: Event, platform: str) -> Findin
     impossible = "K-shift" in crash.raw
     return finding(
         "error",
-        f"The context{_ctx_words(log, last)} was full; the server shifted it, and that crashed"
+        f"The context{_ctx_words(log, last)} was full; the server dropped its oldest part to go on (context shift), "
+        "and that crashed"
         f"{'' if impossible else _types(log)}.",
         (
             f"line {last.line}: the server makes room by shifting the cache",

@@ -64,7 +64,7 @@ def ollama_runner_crash(log: Log, platform: str) -> Iterator[Finding]:
         "error",
         f"This version of Ollama does not know the model's architecture ({unknown[1]})."
         if unknown
-        else f"The runner died {_phase(log)}: {said}.",
+        else f"Ollama's runner, the process that computes, died {_phase(log)}: {said}.",
         (
             *(text_of(event, "error") or event.text for event in gone[:1]),
             "an assertion in the engine: this version does not support the model or its options" if refused else "",
@@ -127,7 +127,7 @@ def engine_crash(log: Log, platform: str) -> Iterator[Finding]:
         "error",
         f"The engine crashed {_phase(log)} ({words}), and this log does not say why."
         if silent
-        else f"The engine ended itself {_phase(log)}: {words}.",
+        else f"The engine aborted {_phase(log)}: {words}.",
         (
             *(event.text for event in where[:1]),
             f"in {_frame(log)}, as the stack says" if _frame(log) else "",
@@ -184,7 +184,7 @@ def _phase(log: Log) -> str:
     count = answered(log)
     if load.ready and count > 0:
         return f"while serving (after {count} request{'s' if count > 1 else ''})"
-    return "after the model was loaded" if load.ready or _has_context(load) else "while the model was loaded"
+    return "after the model was loaded" if load.ready or _has_context(load) else "while the model was being loaded"
 
 
 def _has_context(load: Load) -> bool:
@@ -204,7 +204,7 @@ def load_error_hidden(log: Log, platform: str) -> Iterator[Finding]:
     if found and not others:
         yield finding(
             "error",
-            "The model could not be loaded, and the engine's own lines, which say why, were switched off: could not tell.",
+            "The model could not be loaded, and the engine's own lines, which say why, were switched off.",
             (
                 found[0].text,
                 "this exception looks the same for lack of memory, an unknown architecture and a broken file",

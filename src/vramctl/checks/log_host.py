@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from vramctl.records.event import Event
 from vramctl.records.finding import Finding
 from vramctl.records.load import FAILED, Load, Log
 
-_SLOW_LOAD_SECONDS, _SLOW_DISK, _CACHED_SECONDS = 60.0, 250e6, 0.25
+_SLOW_LOAD_SECONDS, _SLOW_DISK, _SSD_RATE, _CACHED_SECONDS = 60.0, 250e6, 500e6, 0.25
 _ENDED = ("runner.load_failed", "runner.terminated", "crash.signal", "crash.exception")
 
 
@@ -174,11 +175,9 @@ def model_on_slow_disk(load: Load, log: Log, platform: str) -> Iterator[Finding]
         return
     yield finding(
         "warning",
-        f"Loading {load_name(load)} took {seconds:.0f} s: {rate / 1e6:.0f} MB/s for a file of {in_words(size)}.",
-        (
-            _loaded_fast(load, log) or "a second load of the same file from memory would be fast: then it is the disk",
-            "a local SSD reads 500 MB/s and more",
-        ),
+        f"Loading {load_name(load)} took {seconds:.0f} s ({rate / 1e6:.0f} MB/s); a local SSD reads its file of "
+        f"{in_words(size)} in about {math.ceil(size / _SSD_RATE)} s.",
+        (_loaded_fast(load, log) or "a second load of the same file from memory would be fast: then it is the disk",),
         BY_ID["model-on-slow-disk"].fix(platform),
         events(load, "runner.started", "timing.load")[:1],
     )

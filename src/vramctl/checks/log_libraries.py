@@ -126,7 +126,7 @@ def ggml_dll_conflict_in_path(log: Log, platform: str) -> Iterator[Finding]:
             "error",
             "Libraries of another program in PATH shadow the engine's own.",
             (found[0].text, text_of(found[0], "location")),
-            BY_ID["ggml-dll-conflict-in-path"].fix(platform),
+            BY_ID["ggml-dll-conflict-in-path"].fix(platform).replace("FOLDER", text_of(found[0], "location") or "it"),
             found,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from vramctl.checks.log_buffers import (
     grows_with_context,
     on_host,
     recovered,
+    room_elsewhere,
     which_buffer,
 )
 from vramctl.checks.log_fit import needs, what_makes_it_fit
@@ -28,9 +30,10 @@ _ABSURD_SHARE = 1.5
 _COPIES_BYTES = 4 << 30
 
 _LARGEST_GPU = 100 << 30
+_SHOWN_GPUS = 4
 
-# One GPU holds clearly more than another one from this factor on.
-_CLEARLY = 1.05
+RAN_OUT = "GPU memory ran out"
+"""The title of every finding that says so, whatever asked for too much."""
 
 
 def buffer_too_large_for_driver(load: Load, log: Log, platform: str) -> Iterator[Finding]:
@@ -62,9 +65,7 @@ def multi_gpu_uneven(load: Load, log: Log, platform: str) -> Iterator[Finding]:
     if isinstance(copies, int) and copies > 1 and asked > _COPIES_BYTES:
         copied = finding(
             "error" if failed else "warning",
-            f"Pipeline parallelism keeps {copies} copies of the graph, which makes one compute buffer "
-            f"{in_words(asked)}"
-            + (": more than any GPU has." if asked > _LARGEST_GPU else ", which does not fit." if failed else "."),
+            _copies_told(copies, asked, bool(failed)),
             (
                 f"pipeline parallelism enabled (n_copies={copies})",
                 "with tensor overrides each copy holds its own staging of what lies in system memory",
@@ -78,15 +79,26 @@ def multi_gpu_uneven(load: Load, log: Log, platform: str) -> Iterator[Finding]:
         return
     if failed and len(load.on_gpus) > 1 and not at_compute(load):
         sizes = {use.name: use.known_bytes for use in load.on_gpus}
-        fullest = max(sizes, key=lambda name: sizes[name])
-        if sizes[fullest] > 1.3 * (sum(sizes.values()) / len(sizes)):
+        fullest = max(load.on_gpus, key=lambda use: use.known_bytes)
+        beside = room_elsewhere(load, log, fullest, asked_bytes(load))
+        if beside is not None and fullest.known_bytes > 1.3 * (sum(sizes.values()) / len(sizes)):
             yield finding(
                 "error",
-                f"The split over {len(sizes)} GPUs overflows {fullest}: it holds {in_words(sizes[fullest])}.",
+                f"The split over {len(sizes)} GPUs overflows {fullest.name}: it was to hold "
+                f"{in_words(fullest.known_bytes)}, {beside[0].name} only {in_words(beside[0].known_bytes)}.",
                 tuple(f"{name} {in_words(size)}" for name, size in sizes.items())[:6],
                 BY_ID["multi-gpu-uneven"].fix(platform),
                 (*failed, *events(load, "weights.buffer")[:2]),
             )
+
+
+def _copies_told(copies: int, asked: int, failed: bool) -> str:
+    """What the copies of the graph do to a load."""
+    why = f"pipeline parallelism keeps {copies} copies of the compute graph"
+    if not failed:
+        return f"A GPU gives {in_words(asked)} to its compute buffer, because {why}; one copy takes a fraction of it."
+    limit = "more than any GPU has" if asked > _LARGEST_GPU else "which does not fit"
+    return f"The model could not be loaded: one compute buffer came to {in_words(asked)}, {limit}, because {why}."
 
 
 def out_of_memory(load: Load, log: Log, platform: str) -> Iterator[Finding]:
@@ -98,6 +110,7 @@ def out_of_memory(load: Load, log: Log, platform: str) -> Iterator[Finding]:
     size, buffer = asked_bytes(load), which_buffer(load)
     because = [f"{buffer} could not be allocated" + (f": {in_words(size)} more was wanted" if size else "")]
     because += [_placed(load), _device_memory(log), _estimate(load)]
+    name = _id_of(load, log, buffer, failed)
     if recovered(load):
         yield finding(
             "info",
@@ -112,15 +125,18 @@ def out_of_memory(load: Load, log: Log, platform: str) -> Iterator[Finding]:
             f"{load_name(load)}: {buffer} was asked to be {in_words(size)}, many times what the GPU has: "
             "a wrong setting or a bug, not a GPU that is too small."
         )
-        fix = "Check batch, context and override options; if they are right, update the engine and report this line."
+        fix, title = _CHECK_OPTIONS, "Far more memory was asked for than there is"
     else:
-        what = f"GPU memory ran out {_when(load, buffer)}" + (f": {in_words(size)} more was wanted." if size else ".")
-        fix = _out_of_memory_fix(load, log, platform)
+        more = f": {in_words(size)} more was wanted" if size else ""
+        what = f"GPU memory ran out {_when(load, buffer)}{more}{_beside(load) if name == 'multi-gpu-uneven' else ''}."
+        fix, title = _out_of_memory_fix(load, log, platform), RAN_OUT
+        if name == "ollama-num-gpu-forced":
+            fix = BY_ID[name].fix(platform)
     found = finding("error", what, tuple(because), fix, _allocation_lines(load))
-    yield replace(found, id=_id_of(load, log, buffer, failed), title=_TITLE)
+    yield replace(found, id=name, title=title)
 
 
-_TITLE = "GPU memory ran out"
+_CHECK_OPTIONS = "Check batch, context and override options; if they are right, update the engine and report this line."
 
 
 def _estimate(load: Load) -> str:
@@ -143,22 +159,21 @@ def _id_of(load: Load, log: Log, buffer: str, failed: tuple[Event, ...]) -> str:
         return "ollama-num-gpu-forced" if isinstance(asked, int) and asked > 0 else "ollama-runner-crash"
     if buffer == dict(BUFFERS)["kv"]:
         return "kv-cache-evicts-layers"
-    return "multi-gpu-uneven" if _fullest_failed(load, failed) else "out-of-memory"
+    return "multi-gpu-uneven" if _uneven(load, log, failed) else "out-of-memory"
 
 
-def _fullest_failed(load: Load, failed: tuple[Event, ...]) -> bool:
-    """Whether it failed on one of several GPUs that holds clearly more than another one."""
-    known = sorted(use.known_bytes for use in load.on_gpus)
-    where = next(
-        (
-            e.fields["device"]
-            for e in (*failed, *events(load, "cuda.error_where"))
-            if isinstance(e.fields.get("device"), int)
-        ),
-        None,
-    )
-    own = next((use.known_bytes for use in load.on_gpus if where is not None and use.name.endswith(str(where))), 0)
-    return len(known) > 1 and own > _CLEARLY * known[0]
+def _beside(load: Load) -> str:
+    """That another GPU holds little."""
+    least = min(load.on_gpus, key=lambda use: use.known_bytes)
+    return f", while {least.name} holds only {in_words(least.known_bytes)}"
+
+
+def _uneven(load: Load, log: Log, failed: tuple[Event, ...]) -> bool:
+    """Whether it failed on one of several GPUs while another one had really room for what was wanted."""
+    where = [e.fields.get("device") for e in (*failed, *events(load, "cuda.error_where"))]
+    number = next((device for device in where if isinstance(device, int)), None)
+    full = next((use for use in load.on_gpus if re.fullmatch(rf"\D+{number}", use.name)), None)
+    return full is not None and room_elsewhere(load, log, full, asked_bytes(load)) is not None
 
 
 def _host_memory_ran_out(load: Load, platform: str) -> Iterator[Finding]:
@@ -236,14 +251,17 @@ def _allocation_lines(load: Load) -> tuple[Event, ...]:
 
 def _when(load: Load, buffer: str) -> str:
     if load.ready:
-        return f"while {load_name(load)} was answering: a working buffer beyond what was set aside at the start"
+        return f"while {load_name(load)} was answering: computing took more than was set aside at the start"
     return f"at {buffer} of {load_name(load)}"
 
 
 def _placed(load: Load) -> str:
     """What was on the GPUs by then."""
-    placed = [f"{use.name} held {in_words(use.known_bytes)}" for use in load.on_gpus if use.known_bytes]
-    return ", ".join(placed[:4])
+    used = [use for use in load.on_gpus if use.known_bytes]
+    least = min(used, key=lambda use: use.known_bytes, default=None)
+    shown = used if len(used) <= _SHOWN_GPUS else [*used[: _SHOWN_GPUS - 1], *([least] if least else [])]
+    words = dict.fromkeys(f"{use.name} held {in_words(use.known_bytes)}" for use in shown)
+    return ", ".join(words) + (f" (of {len(used)} GPUs)" if len(used) > len(words) else "")
 
 
 def _device_memory(log: Log) -> str:

@@ -28,7 +28,7 @@ def n_gpu_layers_zero(load: Load, log: Log, platform: str) -> Iterator[Finding]:
         return
     yield finding(
         "error",
-        f"None of the {load.layers_total} layers is on the GPU: none was asked for.",
+        f"The model runs on the CPU: none of its {load.layers_total} layers was asked to be on the GPU.",
         (
             f"offloaded 0/{load.layers_total} layers; the line is printed only where a GPU is there",
             _cpu_bytes(load),

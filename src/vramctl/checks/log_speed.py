@@ -131,8 +131,8 @@ def _timings_differ(log: Log, platform: str) -> Iterator[Finding]:
             slow, fast = (row, other) if speeds[0] < speeds[1] else (other, row)
             yield finding(
                 "warning",
-                f"The same prompt of {row.fields['tokens']} tokens is read at {_speed(slow):g} and at "
-                f"{_speed(fast):g} tokens per second in this log.",
+                f"A prompt of {row.fields['tokens']} tokens is read {_speed(fast) / _speed(slow):.1f} times slower in one run "
+                f"of this log than in another: {_speed(slow):g} against {_speed(fast):g} tokens per second.",
                 (
                     "between the runs the build or an option changed",
                     "if generation is equal, what is slow is moving weights to the GPU for the prompt",

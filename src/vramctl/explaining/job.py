@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vramctl.checks.log_findings import findings
+from vramctl.checks.log_memory import RAN_OUT
+from vramctl.explaining.python_words import answer_in_python, finding_in_python, is_python
 from vramctl.records import Unknown
 from vramctl.records.change import Change, WhatFits
 from vramctl.records.finding import Finding
 from vramctl.records.load import FAILED, PARTIAL, Load, Log
 from vramctl.units import GIB
 
-# Findings that say that a model does not fit: their fix can be computed.
-_NOT_FITTING = frozenset({
-    "partial-offload", "kv-cache-evicts-layers", "out-of-memory", "parallel-multiplies-kv", "vram-held-by-other",
-})  # fmt: skip
+# Findings that say that a model does not fit: their fix can be computed. So it can for memory that ran out, of any id.
+_NOT_FITTING = frozenset({"partial-offload", "kv-cache-evicts-layers", "parallel-multiplies-kv", "vram-held-by-other"})
+# Findings whose own fix comes first: it undoes the cause, a smaller model or context only goes round it.
+_OWN_FIX_FIRST = frozenset({"multi-gpu-uneven", "ollama-num-gpu-forced"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,9 @@ def explain(log: Log, *, compute: bool = True) -> Explained:
     found = findings(log)
     wanted = _loads_in_question(log, found) if compute else {}
     answers = {index: _asked(log.loads[index], log) for index in set(wanted.values())}
+    if is_python(log):
+        found = tuple(finding_in_python(one) for one in found)
+        answers = {index: _in_python(answer) for index, answer in answers.items()}
     not_asked = Unknown("nothing in the log says that it does not fit")
     return Explained(
         log,
@@ -47,11 +52,19 @@ def _asked(load: Load, log: Log) -> WhatFits | Unknown:
     return what_fits(load, log)
 
 
+def _in_python(answer: WhatFits | Unknown) -> WhatFits | Unknown:
+    """The changes as llama-cpp-python takes them."""
+    told = answer if isinstance(answer, Unknown) else answer_in_python(answer)
+    if isinstance(told, WhatFits) and not told.changes:
+        return Unknown("llama-cpp-python has no argument for what would make it fit")
+    return told
+
+
 def _loads_in_question(log: Log, found: Sequence[Finding]) -> dict[str, int]:
     """For each finding about memory the load it is about: the one whose lines it quotes."""
     wanted = {}
     for one in found:
-        if one.id not in _NOT_FITTING or one.severity == "info":
+        if (one.id not in _NOT_FITTING and one.title != RAN_OUT) or one.severity == "info":
             continue
         quoted = [quote.line for quote in one.lines]
         for index, load in enumerate(log.loads):
@@ -67,9 +80,10 @@ def _with_changes(one: Finding, answer: WhatFits | Unknown) -> Finding:
     if isinstance(answer, Unknown):
         return one
     text = "; or ".join(_in_words(change) for change in answer.changes)
-    return replace(
-        one, because=(*one.because, *answer.because), fix=f"{text} (computed with the planner for this model)."
-    )
+    fix = f"{text} (computed with the planner for this model)."
+    if one.id in _OWN_FIX_FIRST:
+        fix = f"{one.fix} Or: {fix}"
+    return replace(one, because=(*one.because, *answer.because), fix=fix)
 
 
 def _in_words(change: Change) -> str:

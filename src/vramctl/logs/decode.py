@@ -43,7 +43,8 @@ class Stats:
     joined: int = 0
     """Further parts of lines that a terminal wrapped."""
     kinds: Counter[str] = field(default_factory=Counter)
-    platforms: Counter[str] = field(default_factory=Counter)
+    platforms: set[str] = field(default_factory=set)
+    """Whose prefixes stand in front of lines: journald, docker, compose, ...; bare lines name none."""
     unrecognised_samples: list[tuple[int, str]] = field(default_factory=list)
     foreign_samples: list[tuple[int, str]] = field(default_factory=list)
 
@@ -123,6 +124,7 @@ def decoded(lines: Iterable[str | bytes], stats: Stats, memo: Memo) -> Iterator[
             yield new(Event, place)
     finally:
         _add(stats, number, counts)
+        stats.platforms |= memo.platforms
 
 
 def _sample(stats: Stats, kind: str | bool | None, number: int, text: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 from vramctl.logs.device_names import device_of, is_host
+from vramctl.logs.tally import Tally
 from vramctl.records.event import Event, Printed
 from vramctl.records.load import (
     CPU_ONLY,
@@ -21,11 +21,9 @@ from vramctl.records.load import (
     HeaderValue,
     Load,
     LoggedModel,
-    LoggedRequest,
     LoggedSettings,
     LoggedUse,
     Moment,
-    RequestTotals,
     Seen,
 )
 from vramctl.records.placement import Bytes
@@ -120,16 +118,11 @@ class LoadDraft:
     system_total: int | None = None
     system_free: int | None = None
     command: tuple[str, ...] = ()
-    requests: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
-    count: int = 0
-    failures: int = 0
-    latency: float = 0.0
-    longest: float = 0.0
-    truncated: int = 0
+    tally: Tally = field(default_factory=lambda: Tally(KEPT_REQUESTS))
     moments: list[Moment] = field(default_factory=list)
     seen: dict[str, SeenDraft] = field(default_factory=dict)
     timing: dict[str, Any] = field(default_factory=dict)
-    _last_moment: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    _last_moment: dict[str, tuple[str, bool, int]] = field(default_factory=dict)
     worked_out: set[int] = field(default_factory=set)
     """Lines of Ollama's own account of buffers: where llama.cpp prints its buffers too, they were an estimate."""
     overridden: int = 0
@@ -139,7 +132,10 @@ class LoadDraft:
     def note(self, event: Event) -> None:
         """Remember that this kind was seen, within bounds."""
         self.last_line = max(self.last_line, event.last_line)
-        self.seen.setdefault(event.kind, SeenDraft()).add(event)
+        seen = self.seen.get(event.kind)
+        if seen is None:
+            seen = self.seen[event.kind] = SeenDraft()
+        seen.add(event)
 
     def moment(self, sequence: str, what: str, event: Event, *, worked_out: bool = False) -> None:
         """One more step on the timeline, once where a line repeats it; what comes after very many is left out.
@@ -148,15 +144,14 @@ class LoadDraft:
         """
         if worked_out:
             self.worked_out.add(event.line)
-        now = Moment(sequence, what, event.line, NOT_LOGGED if event.inherited else event.seconds)
-        if self._last_moment.get(sequence) == (what, worked_out):
+        last = self._last_moment.get(sequence)
+        if last is not None and last[:2] == (what, worked_out):
             # llama-server says it without a time, then Ollama with one.
-            index = max(i for i, moment in enumerate(self.moments) if moment.sequence == sequence)
-            if isinstance(self.moments[index].seconds, Unknown):
-                self.moments[index] = now
+            if isinstance(self.moments[last[2]].seconds, Unknown):
+                self.moments[last[2]] = _moment(sequence, what, event)
         elif len(self.moments) < KEPT_MOMENTS:
-            self._last_moment[sequence] = (what, worked_out)
-            self.moments.append(now)
+            self._last_moment[sequence] = (what, worked_out, len(self.moments))
+            self.moments.append(_moment(sequence, what, event))
 
     def finished(self) -> Load:
         """The load as a record."""
@@ -179,11 +174,8 @@ class LoadDraft:
             tensor_types=dict(self.tensor_types),
             system_total_bytes=NOT_LOGGED if self.system_total is None else self.system_total,
             system_free_bytes=NOT_LOGGED if self.system_free is None else self.system_free,
-            requests=tuple(self.requests),
-            totals=RequestTotals(
-                count=self.count, failed=self.failures, latency_seconds=self.latency,
-                longest_seconds=self.longest, truncated=self.truncated,
-            ),
+            requests=self.tally.requests(),
+            totals=self.tally.totals(),
             moments=self._moments(),
             command=self.command,
             origin=self.origin,
@@ -252,6 +244,10 @@ class LoadDraft:
         whole = self.model.get("file_bytes") or gpu + host
         moved = 1 - gpu / whole if whole and gpu else 0.0
         return PARTIAL if moved > (_EMBEDDING_SHARE if self.overridden else _MOVED_SHARE) else ON_GPU
+
+
+def _moment(sequence: str, what: str, event: Event) -> Moment:
+    return Moment(sequence, what, event.line, NOT_LOGGED if event.inherited else event.seconds)
 
 
 def as_bytes(value: object) -> int | None:

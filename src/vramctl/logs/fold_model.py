@@ -37,8 +37,9 @@ def _metadata(draft: LoadDraft, event: Event) -> None:
 
 
 def _key_value(draft: LoadDraft, event: Event) -> None:
-    key, value = str(event.fields.get("key", "")), event.fields.get("value")
-    _header(draft, key, value, event.fields.get("count"))
+    fields = event.fields
+    key, value = str(fields.get("key", "")), fields.get("value")
+    _header(draft, key, value, fields.get("count"))
     if key == "general.name":
         take_model(draft, name=value)
     elif key == "general.architecture":
@@ -55,9 +56,10 @@ def _header(draft: LoadDraft, key: str, value: Any, count: Any) -> None:
         return
     if isinstance(count, int):
         draft.header[key] = count
-    elif (isinstance(value, int | float) and math.isfinite(value)) or (
-        isinstance(value, str) and len(value) <= _SHORT_TEXT
-    ):
+    elif isinstance(value, str):
+        if len(value) <= _SHORT_TEXT:
+            draft.header[key] = value
+    elif isinstance(value, int | float) and math.isfinite(value):
         draft.header[key] = value
 
 

@@ -17,27 +17,54 @@ from vramctl.records.load import EXTENDED_LOAD, LOAD, MEMORY_WATCH
 from vramctl.records.unknown import Unknown
 
 _LAST_STEPS = frozenset({"runner.started", "server.listening"})
+_CONTEXT_SETTINGS = {"n_ctx": "ctx", "n_seq_max": "parallel", "n_batch": "batch", "n_ubatch": "ubatch"}
+_ATTENTION = {"0": "off", "1": "on", "-1": "auto", "true": "on", "false": "off", "enabled": "on", "disabled": "off"}
 _BUFFERS = frozenset({"weights.buffer", "kv.buffer", "compute.buffer"})
 
 
-def fold(event: Event, draft: LoadDraft) -> None:
-    """Fold one event into its load."""
-    stage = stage_of(event)
-    if (event.kind == "runner.command" and stage is None) or (event.kind.startswith("model.") and draft.ready):
-        return
-    if stage is not None:
-        draft.stage = max(draft.stage, stage)
-        draft.last_line = max(draft.last_line, event.last_line)
-        if isinstance(draft.start_seconds, Unknown) and not event.inherited:
-            draft.start_seconds = event.seconds
-    if event.kind in NOTED:
-        draft.note(event)
-    step = moment_of(event)
-    if step is not None and (step[0] == MEMORY_WATCH or not draft.ready or event.kind in _LAST_STEPS):
-        draft.moment(*step, event, worked_out=event.engine == "ollama" and event.kind in _BUFFERS)
-    does = FOLDS.get(event.kind)
-    if does is not None:
+def folding(kind: str) -> Fold:
+    """The function that folds events of one kind of LOAD_KINDS into their load."""
+    does = FOLDS.get(kind, _nothing)
+    of_model = kind.startswith("model.")
+    if kind not in STAGES and kind not in NOTED and kind not in STEPS:
+        return _before_ready(does) if of_model else does
+    says_stage = stage_of if kind == "runner.command" else None
+    usual_stage, is_step = STAGES.get(kind), kind in STEPS
+    noted, worked_out, last_step = kind in NOTED, kind in _BUFFERS, kind in _LAST_STEPS
+
+    def take(draft: LoadDraft, event: Event) -> None:
+        stage = says_stage(event) if says_stage else usual_stage
+        if (stage is None and says_stage) or (of_model and draft.ready):
+            return
+        if stage is not None:
+            if stage > draft.stage:
+                draft.stage = stage
+            if event.last_line > draft.last_line:
+                draft.last_line = event.last_line
+            if isinstance(draft.start_seconds, Unknown) and not event.inherited:
+                draft.start_seconds = event.seconds
+        if noted:
+            draft.note(event)
+        step = moment_of(event) if is_step else None
+        if step is not None and (step[0] == MEMORY_WATCH or not draft.ready or last_step):
+            draft.moment(*step, event, worked_out=worked_out and event.engine == "ollama")
         does(draft, event)
+
+    return take
+
+
+def _nothing(draft: LoadDraft, event: Event) -> None:
+    """A kind that is only kept."""
+
+
+def _before_ready(does: Fold) -> Fold:
+    """A fold of what is printed of a model until it is loaded; what comes then is of another one."""
+
+    def take(draft: LoadDraft, event: Event) -> None:
+        if not draft.ready:
+            does(draft, event)
+
+    return take
 
 
 def _set(draft: LoadDraft, values: Mapping[str, Any]) -> None:
@@ -157,19 +184,18 @@ def _buffer(part: str) -> Fold:
 
 
 def _context(draft: LoadDraft, event: Event) -> None:
-    fields = event.fields
-    name, value = fields.get("name"), fields.get("value")
-    values = {name: value} if isinstance(name, str) else dict(fields)
-    if "n_ctx" in values:
-        draft.printed.new_pass("kv")
-        draft.printed.new_pass("compute")
-    for key, setting in (("n_ctx", "ctx"), ("n_seq_max", "parallel"), ("n_batch", "batch"), ("n_ubatch", "ubatch")):
-        if whole(values.get(key)) is not None:
-            _set(draft, {setting: whole(values[key])})
+    name = event.fields.get("name")
+    values = {name: event.fields.get("value")} if isinstance(name, str) else event.fields
+    for key in _CONTEXT_SETTINGS.keys() & values.keys():
+        if key == "n_ctx":
+            draft.printed.new_pass("kv")
+            draft.printed.new_pass("compute")
+        value = whole(values[key])
+        if value is not None:
+            draft.settings[_CONTEXT_SETTINGS[key]] = value
     if "flash_attn" in values:
         attention = str(values["flash_attn"]).lower()
-        words = {"0": "off", "1": "on", "-1": "auto", "true": "on", "false": "off", "enabled": "on", "disabled": "off"}
-        _set(draft, {"flash_attn": words.get(attention, attention)})
+        _set(draft, {"flash_attn": _ATTENTION.get(attention, attention)})
 
 
 def _kv_size(draft: LoadDraft, event: Event) -> None:

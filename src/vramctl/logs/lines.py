@@ -52,6 +52,9 @@ def take_apart(text: str) -> Line:
         text = text.lstrip(" \t")
     origin, stamp = NOBODY, ""
     for _ in range(_DEEPEST):
+        if text[:2] == ".." and text[2:3] not in ("/", "\\"):
+            # The dots of llama.cpp's progress end no line: what the process says next stands behind them.
+            text = text.lstrip(".").lstrip() or text
         message = own_form(text)
         if message is not None:
             return Line(message, origin, stamp)

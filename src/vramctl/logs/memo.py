@@ -36,6 +36,8 @@ class Memo(dict[str | bytes, Known]):
         self.find_out = find_out
         self.counts = counts
         """How many lines there were, by slot; whoever asks for them counts them here."""
+        self.platforms: set[str] = set()
+        """The platforms whose prefixes were found."""
         self.held_bytes = 0
         self.room = FIRST_LINES
         self.marks = bytearray()
@@ -45,6 +47,9 @@ class Memo(dict[str | bytes, Known]):
     def __missing__(self, raw: str | bytes) -> Known:
         """Finds out what a new line says; starts anew where too much is held."""
         known = self.find_out(raw)
+        platform = known[9].platform
+        if platform and platform not in self.platforms:
+            self.platforms.add(platform)
         size = len(raw)
         if size <= LONGEST_BYTES:
             if self.marks:

@@ -52,8 +52,9 @@ def _engine(event: Event) -> str:
 
 def _context(event: Event) -> str:
     fields = event.fields
-    names = {fields["name"]: fields.get("value")} if isinstance(fields.get("name"), str) else fields
-    return f"context of {names['n_ctx']}" if "n_ctx" in names else ""
+    name = fields.get("name")
+    key = "value" if name == "n_ctx" else "n_ctx" if not isinstance(name, str) else ""
+    return f"context of {fields.get(key)}" if key == "value" or key in fields else ""
 
 
 def _system(event: Event) -> str:

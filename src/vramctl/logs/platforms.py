@@ -20,16 +20,24 @@ class Written(NamedTuple):
 
 
 _ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
+_CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+# A month's short name in any language, as `%b` gives it: Sep, févr., Mär, янв., Şub, 3月, 12월, ม.ค., Th02.
+_DAY = r"[^\W_][^\s\[\](){}<>=:,;|/\"'\\-]{1,9}+ +\d{1,2} " + _CLOCK
+_NO_YEAR = rf"\d\d[-/]\d\d[T ]{_CLOCK}"
 _JOURNAL = re.compile(
-    rf"(?P<stamp>[^\W\d_]{{3,5}}+\.? +\d{{1,2}} \d\d:\d\d:\d\d(?:\.\d{{1,6}})?|{_ISO}|\[ *\d+\.\d{{6}}\]) "
-    r"(?P<host>[\w.-]{1,64}+) (?P<program>[\w@.():+/-]{1,64}?)(?:\[(?P<pid>\d+)\])?: ?"
+    rf"(?P<stamp>{_DAY}|{_ISO}|\[ *\d+\.\d{{6}}\]) "
+    r"(?:(?P<host>[\w.-]{1,64}+) |(?=[\w@.()+/-]{1,64}\[\d+\]: ))"
+    r"(?P<program>[\w@.():+/-]{1,64}?)(?:\[(?P<pid>\d+)\])?: ?"
 )
 _COMPOSE = re.compile(
     rf"(?:(?P<first>{_ISO}) )?(?P<name>[A-Za-z][\w.-]{{0,63}}+) *+\| ?(?:(?P<stamp>{_ISO})(?: \| ?| ))?"
 )
 _KUBECTL = re.compile(rf"\[(?P<pod>(?:pod/)?[\w.-]{{1,120}}+/[\w.-]{{1,64}}+)\] (?:(?P<stamp>{_ISO}) )?")
-_STAMPED = re.compile(rf"(?P<stamp>{_ISO}) (?:std(?:err|out) [FP] )?(?=\S| )")
-_WRAPPER = re.compile(rf"\[(?P<stamp>{_ISO})\] (?:\[(?P<stream>stdout|stderr|INFO|WARN|ERROR)\] ?)?")
+_STAMPED = re.compile(rf"(?P<stamp>{_ISO}|{_NO_YEAR}|{_CLOCK}) (?:std(?:err|out) [FP] )?(?=\S| )")
+_DATED = re.compile(rf"(?P<stamp>{_DAY}) (?=\S)")
+_WRAPPER = re.compile(
+    rf"\[(?P<stamp>{_ISO}|{_NO_YEAR}|{_CLOCK})\] (?:\[(?P<stream>stdout|stderr|INFO|WARN|ERROR)\] ?)?"
+)
 _QUOTE = re.compile(r"(?:> ?)+")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
@@ -76,8 +84,8 @@ def kubectl(text: str) -> Written | None:
 
 
 def stamped(text: str) -> Written | None:
-    """A line behind a bare time: `docker logs -t`, `kubectl logs --timestamps`, containerd's files."""
-    match = _STAMPED.match(text)
+    """A line behind a bare time: `docker logs -t`, `kubectl logs --timestamps`, containerd's files, `ts`."""
+    match = _STAMPED.match(text) or _DATED.match(text)
     return None if match is None else Written(text[match.end() :], origin_of("timestamped", "", "", ""), match[1])
 
 
@@ -132,7 +140,7 @@ def _message(value: Any) -> str:
 
 
 Reader = Callable[[str], Written | None]
-_BY_LETTER: tuple[Reader, ...] = (journal, compose)
+_BY_LETTER: tuple[Reader, ...] = (journal, compose, stamped)
 _BY_DIGIT: tuple[Reader, ...] = (journal, compose, stamped)
 _BY_MARK: dict[str, tuple[Reader, ...]] = {"[": (wrapper, kubectl, journal), "{": (container_json,), ">": (quote,)}
 

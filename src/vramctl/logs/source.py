@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from vramctl.logs.command import environment
 from vramctl.logs.decode import Stats
-from vramctl.records.event import Event
+from vramctl.records.event import Event, Origin
 from vramctl.records.load import NOT_LOGGED, LogSource, Text
 from vramctl.records.unknown import Unknown
 
@@ -25,6 +25,12 @@ _ERA_BY_SOURCE_FILE = {"llama_server.go": 0, "cuda_compat.go": 0, "device.go": 1
 _WINDOWS = re.compile(r"[A-Za-z]:\\{1,2}(?:Users|Program|git|models|\w)")
 _MACOS = re.compile(r"/Applications/|/Users/|Metal|darwin|Darwin|/opt/homebrew")
 _CONTAINERS = frozenset({"docker", "compose", "kubectl", "cri"})
+_MOST_FUNCTIONS = 4096
+_NO_ENGINE = Unknown("no line is an engine's")
+_VERSION_KINDS = frozenset({"server.listening", "server.version"})
+_FOLDER_KINDS = frozenset({"build.info", "model.loaded_meta", "runner.command", "backend.loaded", "metal.device"})
+_PLACE_KINDS = frozenset({"crash.assert", "crash.fatal", "cuda.error_where"})
+FACT_KINDS = _VERSION_KINDS | _FOLDER_KINDS | _PLACE_KINDS | {"server.config", "context.param"}
 
 
 class SourceFacts:
@@ -34,26 +40,28 @@ class SourceFacts:
         self.environment: dict[str, str] = {}
         self._version: str | None = None
         self._build: str | None = None
-        self._ollama = self._llama = self._exllama = self._fork = False
+        self.engines: set[str] = set()
+        self.functions: set[str] = set()
+        self.origin: Origin | None = None
+        self._fork = False
         self._era: int | None = None
         self._platforms: dict[str, None] = {}
         self._windows = self._macos = self._linux = self._container = 0
 
-    def add(self, event: Event) -> None:
-        """Fold what this event says of its writer."""
-        if event.engine == "ollama":
-            self._ollama = True
+    def new_writer(self, event: Event) -> None:
+        """What is said of its writer by an event whose engine, function or prefix is not the last one's."""
+        self.engines.add(event.engine)
+        if event.function not in self.functions:
+            if len(self.functions) >= _MOST_FUNCTIONS:
+                self.functions.clear()
+            self.functions.add(event.function)
             self._era_of(event.function)
-        elif event.engine == "llama.cpp":
-            self._llama = True
-        elif event.engine == "exllama":
-            self._exllama = True
-        if event.origin.platform and event.origin.platform not in self._platforms:
-            self._platforms[event.origin.platform] = None
-        self._facts(event)
+        self.origin = event.origin
+        if self.origin.platform:
+            self._platforms.setdefault(self.origin.platform)
 
-    def _facts(self, event: Event) -> None:
-        """The kinds of lines that name versions, variables and folders."""
+    def facts(self, event: Event) -> None:
+        """Fold an event of FACT_KINDS: the lines that name versions, variables and folders."""
         kind, fields = event.kind, event.fields
         if kind == "server.config":
             variables = fields.get("env", "")
@@ -62,16 +70,17 @@ class SourceFacts:
             else:
                 self.environment = environment(str(variables))
             self._system(event.raw)
-        elif kind in {"server.listening", "server.version"} and isinstance(fields.get("version"), str):
-            self._version = fields["version"]
-            address = str(fields.get("address", ""))
-            # The images listen on all addresses; root on a plain machine has the same folder, but not that address.
-            self._container += 1 if address.startswith(("[::]", "0.0.0.0")) else -2
-        elif kind in {"build.info", "model.loaded_meta", "runner.command", "backend.loaded", "metal.device"}:
+        elif kind in _VERSION_KINDS:
+            if isinstance(fields.get("version"), str):
+                self._version = fields["version"]
+                address = str(fields.get("address", ""))
+                # The images listen on all addresses; root on a plain machine has the same folder, but not that address.
+                self._container += 1 if address.startswith(("[::]", "0.0.0.0")) else -2
+        elif kind in _FOLDER_KINDS:
             if kind == "build.info":
                 self._build_of(event)
             self._system(event.raw)
-        elif kind in {"crash.assert", "crash.fatal", "cuda.error_where"}:
+        elif kind in _PLACE_KINDS:
             self._windows += _WINDOWS.search(event.raw) is not None
             self._fork |= "ik_llama.cpp" in event.raw
         elif "mla_attn" in event.text or "fused_moe" in event.text:
@@ -91,13 +100,11 @@ class SourceFacts:
         )
 
     def _engine(self) -> Text:
-        if self._ollama:
+        if "ollama" in self.engines:
             return "ollama"
         if self._fork:
             return "ik_llama.cpp"
-        if self._llama:
-            return "llama.cpp"
-        return "exllama" if self._exllama else Unknown("no line is an engine's")
+        return next((engine for engine in ("llama.cpp", "exllama") if engine in self.engines), _NO_ENGINE)
 
     def _era_of(self, function: str) -> None:
         era = _ERA_BY_SOURCE_FILE.get(function.partition(":")[0])
@@ -105,7 +112,7 @@ class SourceFacts:
             self._era = era
 
     def _era_name(self) -> Text:
-        if not self._ollama:
+        if "ollama" not in self.engines:
             return NOT_LOGGED
         numbers = tuple(int(part) for part in re.findall(r"\d+", (self._version or "").partition("-")[0])[:3])
         if numbers and numbers != (0, 0, 0):

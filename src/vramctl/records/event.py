@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from vramctl.records.stamps import stamp_seconds
 from vramctl.records.unknown import Unknown
 
 NOT_PRINTED = Unknown("the line does not print it")
@@ -67,28 +67,3 @@ class Event(NamedTuple):
     def seconds(self) -> float | Unknown:
         """The time of `stamp` in seconds since 1970; a stamp without zone is read as UTC; Unknown without a stamp."""
         return stamp_seconds(self.stamp)
-
-
-def stamp_seconds(stamp: str) -> float | Unknown:
-    """Seconds since 1970 of a printed time (a stamp without zone is read as UTC), or Unknown."""
-    if not stamp:
-        return Unknown("no line up to here prints a time")
-    text = stamp.replace("/", "-").replace(" - ", " ").replace("+0000 UTC", "+00:00")
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return _other_stamp(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _other_stamp(text: str) -> float | Unknown:
-    """Seconds since 1970 of a number of seconds or of `Sep 11 00:42:09` (the year is not printed: 1970 is taken)."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.strptime(f"1972 {text} +0000", "%Y %b %d %H:%M:%S %z")
-    except ValueError:
-        return Unknown(f"{text!r} is not a time this program reads")
-    return moment.timestamp()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # So that the usual log is one screen: the loads that matter in full, the others a line each.
 _FULL_LOADS, _LISTED_LOADS, _QUOTES, _MOST_GPUS = 1, 6, 3, 3
-_JOURNAL = re.compile(r"^\w{3} +\d+ [\d:]{8} \S+ [^\s:]+: ")
+_JOURNAL = re.compile(r"^(?:[^\W_]\S{1,10} +\d+ [\d:]{8}|\d{4}-\S+) (?:[\w.-]+ [^\s:]+|[^\s:]+\[\d+\]): ")
 _STYLES = {HEALTHY: "bold green", PROBLEM: "bold red", COULD_NOT_TELL: "bold yellow"}
 
 
