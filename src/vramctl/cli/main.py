@@ -21,11 +21,13 @@ OUR_BUG, INTERRUPTED = 70, 130
 EPILOG = """\b
 Examples:
   vramctl plan model.gguf --gpu "RTX 3060"
-  vramctl plan shape:llama3.1-8b@Q4_K_M --gpu 12GiB --ctx 4k,8k,32k
-  vramctl gpus 3060
+  vramctl doctor
+  vramctl explain server.log
+  vramctl verify model.gguf
+  vramctl bench shape:llama3.1-8b@Q4_K_M
 
 \b
-Exit codes: 0 fine, 1 something is wrong (does not fit), 2 wrong usage or
+Exit codes: 0 fine, 1 something is wrong, 2 wrong usage or
 unreadable input, 3 could not tell, 70 a bug of vramctl.
 """
 
@@ -39,7 +41,10 @@ unreadable input, 3 could not tell, 70 a bug of vramctl.
 @click.version_option(__version__, prog_name="vramctl", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context) -> int:
-    """Where every byte of a language model goes on your GPU, before you load it."""
+    """Language models on your own GPU: will it fit, why is it slow, is it really there, what went wrong.
+
+    For llama.cpp, llama-cpp-python, Ollama and ExLlama. Every number names its witness.
+    """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
     return 0
