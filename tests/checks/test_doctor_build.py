@@ -146,14 +146,15 @@ def test_cmake_args_that_ask_for_a_gpu(arguments: str, speaks: bool) -> None:
 )
 def test_codes_of_cuinit_that_nobody_else_explains(code: int, environment: dict[str, str], speaks: bool) -> None:
     cuda = CudaDriver(library="/usr/lib/libcuda.so.1", init_code=code, init_name="CUDA_ERROR")
-    assert bool(list(cuda_init_fails(LINUX, cuda, (RTX,), environment))) is speaks
+    assert bool(list(cuda_init_fails(LINUX, cuda, environment, (RTX,)))) is speaks
 
 
 def test_a_hanging_cuinit_is_a_finding_and_an_unasked_one_unknown() -> None:
     hangs = CudaDriver(library="x", init_code=Unknown("starting CUDA ended the process: timeout after 10 s"))
-    assert len(list(cuda_init_fails(LINUX, hangs, (RTX,), {}))) == 1
+    told = list(cuda_init_fails(LINUX, hangs, {}, (RTX,)))
+    assert [one.what for one in told] == ["CUDA does not start: cuInit gave no answer within 10 s."]
     with pytest.raises(NotKnown):
-        list(cuda_init_fails(LINUX, CudaDriver(library="x"), (RTX,), {}))
+        list(cuda_init_fails(LINUX, CudaDriver(library="x"), {}, (RTX,)))
 
 
 def exllama(version: str = "0.3.2", **package: str) -> Engine:

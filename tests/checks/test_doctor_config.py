@@ -26,7 +26,7 @@ RULES = (*doctor_config.CHECKS, doctor_audit.swa_full_cache, doctor_audit.batch_
 def found(
     text: str, name: str = "app.py", *, nvml: Any = NVML, pci: Any = None, engines: Any = ()
 ) -> dict[str, Finding]:
-    given = {"nvml": nvml, "pci": pci, "platform": None, "engines": engines}
+    given = {"nvml": nvml, "pci": pci, "platform": None, "engines": engines, "calls": None}
     result: dict[str, Finding] = {}
     for call in read_configs({name: text}).calls:
         for rule in RULES:
@@ -72,7 +72,9 @@ def test_layers_of_a_call_whose_arguments_cannot_all_be_seen_are_left_alone() ->
 
 
 def test_without_a_gpu_a_given_file_is_warned_about_and_what_runs_here_is_fine() -> None:
-    finding = found('Llama("m.gguf", n_gpu_layers=0)', nvml=Nvml(error="library-not-found"), pci=())["n_gpu_layers_zero"]
+    finding = found('Llama("m.gguf", n_gpu_layers=0)', nvml=Nvml(error="library-not-found"), pci=())[
+        "n_gpu_layers_zero"
+    ]
     assert finding.severity == "warning"
     assert "this machine has no GPU" in finding.because[1]
     assert found("LLAMA_ARG_N_GPU_LAYERS=0", "environment", nvml=Nvml(error="library-not-found"), pci=()) == {}
@@ -201,3 +203,58 @@ def test_a_uuid_is_not_judged_where_uuids_are_not_known() -> None:
 def test_exllamas_units_and_lengths(text: str, name: str, severities: list[str]) -> None:
     calls = read_configs({name: text}).calls
     assert [one.severity for one in doctor_placement.exllama_insufficient_vram(calls=calls)] == severities
+
+
+def told(files: dict[str, str]) -> list[Finding]:
+    """What is said of layers in these files together."""
+    calls = read_configs(files).calls
+    return [one for call in calls for one in zero_in(call, calls)]
+
+
+def zero_in(call: Any, calls: Any) -> Iterator[Finding]:
+    given = {"nvml": NVML, "pci": None, "platform": None, "engines": (), "calls": calls}
+    yield from run(doctor_config.n_gpu_layers_zero, call, given)
+
+
+def test_a_zero_of_an_env_file_is_told_once_with_the_source_that_takes_it() -> None:
+    source = 'N = int(os.getenv("LLAMACPP_N_GPU_LAYERS", "35"))\nLlama("m.gguf", n_gpu_layers=N)\n'
+    (one,) = told({"server.py": source, ".env": "LLAMACPP_LOG=1\nLLAMACPP_N_GPU_LAYERS=0\n"})
+    assert one.what == "server.py:2 takes n_gpu_layers from LLAMACPP_N_GPU_LAYERS, which .env:2 sets to 0."
+    assert one.because == ("server.py:2: n_gpu_layers=N", ".env:2: LLAMACPP_N_GPU_LAYERS=0")
+    assert one.fix.startswith("Set LLAMACPP_N_GPU_LAYERS=-1 in .env")
+
+
+def test_a_zero_that_no_source_takes_is_the_env_files_own() -> None:
+    source = 'Llama("m.gguf", n_gpu_layers=-1)\n'
+    (one,) = told({"server.py": source, ".env": "LLAMACPP_N_GPU_LAYERS=0\n"})
+    assert one.what == ".env:1 LLAMACPP_N_GPU_LAYERS=0 puts no layer on the GPU."
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "where"),
+    [
+        ("LLAMA_ARG_N_GPU_LAYERS=0", "environment", "LLAMA_ARG_N_GPU_LAYERS=0 in the environment puts"),
+        ("llama-server -m m.gguf -ngl 0", "process 4711", "llama-server (process 4711) puts"),
+        ("llama-server -m m.gguf -ngl 0", "run.sh", "run.sh:1 llama-server puts"),
+    ],
+)
+def test_what_has_no_line_is_named_without_one(text: str, name: str, where: str) -> None:
+    (one,) = told({name: text})
+    assert one.what.startswith(where)
+    assert ":1:" not in one.because[0] or name == "run.sh"
+
+
+def test_a_gpu_that_is_not_there_is_told_in_the_singular() -> None:
+    finding = found('Llama("m.gguf", n_gpu_layers=-1, main_gpu=1)')["settings_without_effect"]
+    assert (finding.what.partition("; ")[2], finding.fix) == ("there is 1 GPU, number 0.", "Use 0.")
+
+
+def test_a_ubatch_above_the_default_batch_is_told() -> None:
+    assert "n_ubatch 2048 is cut to n_batch 512" in found('Llama("m.gguf", n_gpu_layers=-1, flash_attn=True, n_ubatch=2048)')[
+        "settings_without_effect"
+    ].what  # fmt: skip
+    assert found("llama-server -m m.gguf -ub 2048", "run.sh") == {}
+
+
+def test_a_tokenizer_alone_needs_no_layers() -> None:
+    assert found('Llama("m.gguf", vocab_only=True)') == {}

@@ -29,6 +29,7 @@ from vramctl.doctor.looks import LOOKS
 from vramctl.records.diagnosis import CRASHED, OK, SKIPPED, UNKNOWN, Checked
 from vramctl.records.facts import (
     CudaDriver,
+    DeviceNode,
     Engine,
     EngineProcess,
     HostFacts,
@@ -205,9 +206,14 @@ def test_the_drivers_version_is_found_without_a_loaded_module() -> None:
 def test_a_missing_uvm_file_is_fine_where_cuda_starts() -> None:
     check = doctor_access.nvidia_uvm_missing
     nvml = Nvml(gpus=(gpu(),))
-    assert said(check, LINUX, nvml, {}, None, CudaDriver(library="libcuda.so.1", init_code=0)) == []
-    assert said(check, LINUX, nvml, {}, None, CudaDriver(library="libcuda.so.1", init_code=999)) == ["error"]
-    assert said(check, LINUX, nvml, {}) == ["unknown"]
+    card = "/dev/nvidia0"
+    nodes = {
+        card: DeviceNode(path=card, mode=0o666, owner="root", group="root", readable=True, writable=True, opened="")
+    }
+    assert said(check, LINUX, nvml, nodes, None, CudaDriver(library="libcuda.so.1", init_code=0)) == []
+    assert said(check, LINUX, nvml, nodes, None, CudaDriver(library="libcuda.so.1", init_code=999)) == ["error"]
+    assert said(check, LINUX, nvml, nodes) == ["unknown"]
+    assert said(check, LINUX, nvml, {}) == ["skipped"], "no device file at all: it is another way in"
     assert said(check, Platform(system="linux", wsl="2"), nvml, {}) == ["skipped"]
     assert said(check, Platform(system="linux", board="NVIDIA Jetson AGX Orin"), nvml, {}) == ["skipped"]
 

@@ -343,7 +343,7 @@ def test_a_modelfile() -> None:
 def test_a_source_that_cannot_be_parsed_says_so() -> None:
     audited = read_configs({"broken.py": "def f(:\n", "nothing.py": "print(1)\n"})
     assert audited.calls == ()
-    assert "no Python" in audited.unread["broken.py"]
+    assert "cannot be read as Python" in audited.unread["broken.py"]
     assert "no engine" in audited.unread["nothing.py"]
 
 

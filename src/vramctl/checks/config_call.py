@@ -82,14 +82,44 @@ class Asked:
         return value.lower() if isinstance(value, str) and value else None
 
     def at(self, *names: str) -> tuple[str, ...]:
-        """Where these settings stand, with what is written: `agent.py:12: n_gpu_layers=0`."""
+        """Where these settings stand, with what is written, and the variables that they are taken from:
+        `agent.py:12: n_gpu_layers=0`."""
         found = [self.settings[name] for name in names if name in self.settings]
-        return tuple(f"{one.file}:{one.line}: {one.written}" for one in found)
+        both = [(one, one.taken_from) for one in found]
+        return tuple(f"{place(one)}: {one.written}" for pair in both for one in pair if one is not None)
 
     @property
     def where(self) -> str:
-        """Where the call stands: `agent.py:12 Llama(...)`."""
-        return f"{self.marker.file}:{self.marker.line} {self.marker.written}"
+        """Where the call stands: `agent.py:12 Llama(...)`, `llama-server (process 4711)`."""
+        if _is_process(self.marker.file):
+            return f"{self.marker.written} ({self.marker.file})"
+        return place(self.marker) if self.is_variables else f"{place(self.marker)} {self.marker.written}"
+
+    @property
+    def is_variables(self) -> bool:
+        """Whether these are variables, which no call is seen of."""
+        return self.marker.value == "variables"
+
+    def who(self, *names: str) -> str:
+        """What asks for these settings: the call, or the variables themselves: `.env:1 LLAMA_ARG_N_GPU_LAYERS=0`."""
+        found = [self.settings[name] for name in names if name in self.settings]
+        if not self.is_variables or not found:
+            return self.where
+        written = " with ".join(one.written for one in found)
+        at = place(found[0])
+        if at not in RUNS_HERE:
+            return f"{at} {written}"
+        return f"{written} in {at if at.startswith('the ') else f'the {at}'}"
+
+
+def place(setting: Setting) -> str:
+    """Where a setting stands: `agent.py:12`; variables and command lines of a process have no lines."""
+    file = setting.file
+    return file if file in RUNS_HERE or _is_process(file) else f"{file}:{setting.line}"
+
+
+def _is_process(file: str) -> bool:
+    return file.startswith("process ")
 
 
 def flash_attention(asked: Asked, engines: object = None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ from vramctl.records.unknown import Absent, Unknown
 from vramctl.units import GIB
 
 _CTL, _UVM, _DXG = "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/dxg"
+_GPU_NODE = re.compile(r"^/dev/nvidia(?:\d+|ctl)$")
+_STUB = 34  # CUDA_ERROR_STUB_LIBRARY
 _NOT_THERE = frozenset({"ENODEV", "ENXIO", "ENOENT", "EIO"})
 _SMALL_SHARE = 0.5
 # Return codes of NVML that have a check of their own.
@@ -52,9 +55,7 @@ def wsl_driver_problem(
         raise NotThere("the driver is the business of WSL itself")
     mode = BY_ID["wsl-driver-problem"]
     if platform.wsl == "1":
-        yield Finding(
-            WARNING, "This is WSL 1, which no GPU reaches.", (f"kernel {platform.release}",), mode.fix("wsl1")
-        )
+        yield Finding(ERROR, "This is WSL 1, which no GPU reaches.", (f"kernel {platform.release}",), mode.fix("wsl1"))
         return
     drivers = wsl.drivers if isinstance(wsl.drivers, tuple) else ()
     has_nvidia = any(name.lower().startswith("nv") for name in drivers)
@@ -142,8 +143,10 @@ def nvidia_uvm_missing(
         raise NotThere("this platform has no /dev/nvidia-uvm")
     if nvml.error or not nvml.gpus:
         raise NotThere("NVML lists no GPU")
+    if not any(_GPU_NODE.match(path) for path in nodes):
+        raise NotThere("NVML works without any device file")
     code = cuda.init_code if isinstance(cuda, CudaDriver) else None
-    if code == 0:
+    if code in {0, _STUB}:  # a stub starts nothing, so it did not make the file either
         return
     node = nodes.get(_UVM)
     opened = node.opened if node is not None else "ENOENT"
@@ -216,7 +219,7 @@ def driver_does_not_answer(
 
     How sure: certain that it does not answer; the kernel's log has to tell why.
     """
-    because = [line.strip() for line in log_lines(modules, "NVRM:")][-2:]
+    because = [line.strip() for line in log_lines(modules, "NVRM:") if "NVRM: loading " not in line][-2:]
     fix = BY_ID["driver-does-not-answer"].fix(platform.kind)
     if isinstance(nvml, Nvml):
         if nvml.error and nvml.error not in _KNOWN_ERRORS:

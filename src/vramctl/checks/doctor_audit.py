@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vramctl.checks.config_call import place
 from vramctl.checks.doctor_config import Call, llama_call
 from vramctl.checks.modes_config import fix
 from vramctl.checks.runner import Check, NotThere
@@ -15,6 +16,8 @@ from vramctl.records.unknown import Unknown
 _SMALL_BATCH = 64
 _LANGCHAIN = frozenset({"LlamaCpp", "ChatLlamaCpp", "LlamaCppEmbeddings"})
 _LEAST_SLOT = 2048
+# What n_batch is where it is left out (`Llama()` of llama-cpp-python 0.3.36, common/common.h of llama.cpp b11434).
+_BATCH = {"llama-cpp-python": 512, "llama-server": 2048, "llama-cli": 2048}
 
 
 def context_beyond_training(call: Call, model_headers: Mapping[str, Mapping[str, int]]) -> Iterator[Finding]:
@@ -36,7 +39,7 @@ def context_beyond_training(call: Call, model_headers: Mapping[str, Mapping[str,
         return
     if trained and n_ctx and n_ctx // slots > trained:
         yield Finding(
-            WARNING, f"{asked.where} asks for a context of {n_ctx} tokens; the model was trained with {trained}.",
+            WARNING, f"{asked.who('n_ctx')} asks for a context of {n_ctx} tokens; the model was trained with {trained}.",
             (*asked.at("n_ctx"), f"{asked.value('model')}: context_length {trained}"),
             fix("context-beyond-training", asked.program),
         )  # fmt: skip
@@ -64,7 +67,7 @@ def swa_full_cache(call: Call) -> Iterator[Finding]:
         )  # fmt: skip
         return
     yield Finding(
-        WARNING, f"{asked.where} asks for full-size caches of sliding-window layers.", asked.at("swa_full"),
+        WARNING, f"{asked.who('swa_full')} asks for full-size caches of sliding-window layers.", asked.at("swa_full"),
         fix("swa-full-cache", asked.program),
     )  # fmt: skip
 
@@ -87,7 +90,7 @@ def batch_too_small(call: Call) -> Iterator[Finding]:
         if size is not None and 0 < size < _SMALL_BATCH:
             yield Finding(
                 WARNING,
-                f"{asked.where} reads prompts {size} tokens at a time.",
+                f"{asked.who(name)} reads prompts {size} tokens at a time.",
                 asked.at(name),
                 fix("batch-too-small", asked.program),
             )
@@ -95,7 +98,7 @@ def batch_too_small(call: Call) -> Iterator[Finding]:
     if asked.last_name in _LANGCHAIN and asked.complete and asked.value("n_batch") is None:
         yield Finding(
             WARNING, f"{asked.where} reads prompts 8 tokens at a time: LangChain's own default of n_batch.",
-            (f"{asked.marker.file}:{asked.marker.line}: no n_batch",), fix("batch-too-small", asked.program),
+            (f"{place(asked.marker)}: no n_batch",), fix("batch-too-small", asked.program),
         )  # fmt: skip
 
 
@@ -116,7 +119,7 @@ def parallel_splits_context(call: Call) -> Iterator[Finding]:
         return
     if n_ctx // slots < _LEAST_SLOT:
         yield Finding(
-            WARNING, f"{asked.where} leaves each of its {slots} slots {n_ctx // slots} tokens of context.",
+            WARNING, f"{asked.who('n_parallel', 'n_ctx')} leaves each of its {slots} slots {n_ctx // slots} tokens of context.",
             asked.at("n_parallel", "n_ctx"), fix("parallel-splits-context", asked.program),
         )  # fmt: skip
 
@@ -144,7 +147,7 @@ def threads_above_cores(call: Call, host: HostFacts) -> Iterator[Finding]:
     if threads > most:
         limit = f"{most} physical cores" if most == cores else f"a CPU quota of {most} cores"
         yield Finding(
-            WARNING, f"{asked.where} asks for {threads} threads; there are {limit}.", asked.at("n_threads"),
+            WARNING, f"{asked.who('n_threads')} asks for {threads} threads; there are {limit}.", asked.at("n_threads"),
             fix("threads-above-cores", asked.program),
         )  # fmt: skip
 
@@ -162,6 +165,8 @@ def settings_without_effect(call: Call, nvml: Any = None, engines: Any = None) -
     """
     asked = llama_call(call)
     batch, ubatch = asked.number("n_batch"), asked.number("n_ubatch")
+    if batch is None and asked.complete and asked.value("n_batch") is None and asked.last_name not in _LANGCHAIN:
+        batch = _BATCH.get(asked.program)
     if ubatch and (batch or 0) and ubatch > (batch or 0):
         yield Finding(
             WARNING, f"{asked.where}: n_ubatch {ubatch} is cut to n_batch {batch}.", asked.at("n_ubatch", "n_batch"),
@@ -183,8 +188,9 @@ def settings_without_effect(call: Call, nvml: Any = None, engines: Any = None) -
                       "Give one share for each GPU that the engine lists.")  # fmt: skip
     main = asked.number("main_gpu")
     if gpus and main is not None and main >= gpus:
-        yield Finding(WARNING, f"{asked.where}: main_gpu {main} does not exist; there are {gpus} GPUs, counted from 0.",
-                      asked.at("main_gpu"), f"Use 0 to {gpus - 1}.")  # fmt: skip
+        there = f"there are {gpus} GPUs, counted from 0" if gpus > 1 else "there is 1 GPU, number 0"
+        yield Finding(WARNING, f"{asked.where}: main_gpu {main} does not exist; {there}.", asked.at("main_gpu"),
+                      f"Use 0 to {gpus - 1}." if gpus > 1 else "Use 0.")  # fmt: skip
     plain = [name for name in ("type_k", "type_v") if asked.value(name) is not None and asked.kv_type(name) == "f16"]
     if plain:
         yield Finding("info", f"{asked.where}: {' and '.join(plain)} f16 is the default and saves nothing.", asked.at(*plain),

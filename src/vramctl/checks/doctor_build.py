@@ -80,9 +80,9 @@ def wrong_python_environment(platform: Platform, engine: Engine, gpus: Sequence[
             INFO,
             f"there is another copy ({others})" if others else f"its library is taken from {override}",
         )
-    yield Finding(
-        severity, f"{name_of(engine)}: {what}.", tuple(because), BY_ID["wrong-python-environment"].fix(platform.kind)
-    )
+    alone = override and not (others or shadow)
+    fix = BY_ID["wrong-python-environment"].fix("override" if alone else platform.kind)
+    yield Finding(severity, f"{name_of(engine)}: {what}.", tuple(because), fix)
 
 
 def pip_cached_cpu_wheel(

@@ -14,6 +14,7 @@ from vramctl.checks.config_call import (
     Asked,
     flash_attention,
     llama_build,
+    place,
     python_version,
 )
 from vramctl.checks.modes_config import fix
@@ -52,7 +53,7 @@ def llama_call(call: Call) -> Asked:
 
 
 def n_gpu_layers_zero(
-    call: Call, nvml: Any = None, pci: Any = None, platform: Any = None, engines: Any = None
+    call: Call, nvml: Any = None, pci: Any = None, platform: Any = None, engines: Any = None, calls: Any = None
 ) -> Iterator[Finding]:
     """
     A program asks for no layer on the GPU, or leaves n_gpu_layers at its default of 0.
@@ -66,7 +67,7 @@ def n_gpu_layers_zero(
     How sure: certain where it is written out; a value that is worked out when the program runs is left alone.
     """
     asked = llama_call(call)
-    if not applies(asked, nvml, pci, platform):
+    if not applies(asked, nvml, pci, platform) or asked.truth("vocab_only"):
         return
     without = gpu_here(nvml, pci, platform) is False
     severity = "warning" if without else "error"
@@ -74,16 +75,31 @@ def n_gpu_layers_zero(
     written = asked.value("n_gpu_layers")
     if written is not None:
         if asked.number("n_gpu_layers") == 0:
-            yield Finding(
-                severity, f"{asked.where} puts no layer on the GPU: n_gpu_layers is 0.", (*asked.at("n_gpu_layers"), *here),
-                fix("n-gpu-layers-zero", asked.program),
-            )  # fmt: skip
+            yield from _written_zero(asked, severity, here, calls)
     elif asked.complete and _default_is_zero(asked, engines):
         yield Finding(
             severity, f"{asked.where} does not say n_gpu_layers, and its default there is 0: no layer is on the GPU.",
-            (f"{asked.marker.file}:{asked.marker.line}: no n_gpu_layers", _whose_default(asked, engines), *here),
+            (f"{place(asked.marker)}: no n_gpu_layers", _whose_default(asked, engines), *here),
             fix("n-gpu-layers-zero", asked.program),
         )  # fmt: skip
+
+
+def _written_zero(asked: Asked, severity: str, here: tuple[str, ...], calls: object) -> Iterator[Finding]:
+    """The finding on a 0 that is written out; one in a .env file that a source takes is told with that source."""
+    zero = asked.settings["n_gpu_layers"]
+    source = zero.taken_from
+    what = f"{asked.who('n_gpu_layers')} puts no layer on the GPU{'' if asked.is_variables else ': n_gpu_layers is 0'}."
+    how = fix("n-gpu-layers-zero", asked.program)
+    if source is not None:
+        what = f"{place(zero)} takes n_gpu_layers from {source.name}, which {place(source)} sets to {source.value}."
+        how = f"Set {source.name}=-1 in {source.file} (all layers), or as many as fit (`vramctl plan`)."
+    elif asked.is_variables and any(
+        one.taken_from is not None and place(one.taken_from) == place(zero)
+        for call in (calls if isinstance(calls, tuple) else ())
+        for one in call
+    ):
+        return
+    yield Finding(severity, what, (*asked.at("n_gpu_layers"), *here), how)
 
 
 def _default_is_zero(asked: Asked, engines: object) -> bool:
@@ -117,7 +133,7 @@ def gpu_layers_read_as_count(call: Call, nvml: Any = None, pci: Any = None, plat
     asked = llama_call(call)
     if asked.number("n_gpu_layers") == 1 and applies(asked, nvml, pci, platform):
         yield Finding(
-            "warning", f"{asked.where} puts one single layer on the GPU: n_gpu_layers counts layers, not GPUs.",
+            "warning", f"{asked.who('n_gpu_layers')} puts one single layer on the GPU: n_gpu_layers counts layers, not GPUs.",
             asked.at("n_gpu_layers"), fix("gpu-layers-read-as-count", asked.program),
         )  # fmt: skip
 
@@ -142,7 +158,7 @@ def offload_kqv_false(
         return
     if asked.truth("offload_kqv") is False:
         yield Finding(
-            "warning", f"{asked.where} keeps the KV cache in system memory, so attention runs on the CPU.",
+            "warning", f"{asked.who('offload_kqv')} keeps the KV cache in system memory, so attention runs on the CPU.",
             asked.at("offload_kqv"), fix("offload-kqv-false", asked.program),
         )  # fmt: skip
     version = python_version(engines)
@@ -171,7 +187,7 @@ def flash_attn_disabled(call: Call, nvml: Any = None, pci: Any = None, platform:
     asked = Asked.of(call)
     if asked.program == "ollama":
         if asked.truth("OLLAMA_FLASH_ATTENTION") is False:
-            yield Finding("warning", f"{asked.where} switches flash attention off for every model.",
+            yield Finding("warning", f"{asked.who('OLLAMA_FLASH_ATTENTION')} switches flash attention off for every model.",
                           asked.at("OLLAMA_FLASH_ATTENTION"), fix("flash-attn-disabled", "ollama"))  # fmt: skip
         return
     asked = llama_call(call)
@@ -179,7 +195,7 @@ def flash_attn_disabled(call: Call, nvml: Any = None, pci: Any = None, platform:
         return
     if asked.value("flash_attn") is not None and flash_attention(asked) == "off":
         yield Finding(
-            "warning", f"{asked.where} switches flash attention off.", asked.at("flash_attn"),
+            "warning", f"{asked.who('flash_attn')} switches flash attention off.", asked.at("flash_attn"),
             fix("flash-attn-disabled", asked.program),
         )  # fmt: skip
     elif (
@@ -216,9 +232,9 @@ def quantized_v_needs_flash_attn(call: Call, engines: Any = None) -> Iterator[Fi
     v = asked.kv_type("type_v")
     if v is None or v in PLAIN_TYPES or flash_attention(asked, engines) != "off":
         return
-    why = asked.at("flash_attn") or (f"{asked.marker.file}:{asked.marker.line}: no flash_attn, which means off here",)
+    why = asked.at("flash_attn") or (f"{place(asked.marker)}: no flash_attn, which means off here",)
     yield Finding(
-        "error", f"{asked.where} asks for a V cache of {v} without flash attention: the model will not load.",
+        "error", f"{asked.who('type_v')} asks for a V cache of {v} without flash attention: the model will not load.",
         (*asked.at("type_v"), *why), fix("quantized-v-needs-flash-attn", asked.program),
     )  # fmt: skip
 
@@ -242,7 +258,8 @@ def quantized_kv_no_kernel(call: Call, nvml: Any = None, engines: Any = None) ->
         return
     yield Finding(
         "warning",
-        f"{asked.where} asks for a KV cache of {k} and {v}: CUDA builds as shipped have no attention kernel for that pair.",
+        f"{asked.who('type_k', 'type_v')} asks for a KV cache of {k} and {v}: CUDA builds as shipped have no attention kernel "
+        "for that pair.",
         asked.at("type_k", "type_v"), fix("quantized-kv-no-kernel", asked.program),
     )  # fmt: skip
 

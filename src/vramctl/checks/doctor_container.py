@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vramctl.checks.gpus_seen import dotted, nvidia_on_bus
+from vramctl.checks.cuda_versions import driver_text
+from vramctl.checks.gpus_seen import nvidia_on_bus
 from vramctl.checks.modes import BY_ID
 from vramctl.checks.runner import Check, NotKnown, NotThere, known
 from vramctl.records.facts import Containers, CudaDriver, DeviceNode, KernelModules, Nvml, Platform
@@ -50,7 +51,7 @@ def container_gpu_not_passed(
     variables = environment if isinstance(environment, Mapping) else {}
     asked = variables.get("NVIDIA_VISIBLE_DEVICES")
     because = [
-        f"/proc/driver/nvidia/version: {dotted(version)} on the host",
+        f"/proc/driver/nvidia/version: {driver_text(version, 'linux')} on the host",
         "no /dev/nvidia* in this container",
     ]
     because += [f"{gpu.address}: 10de:{gpu.device_id:04x}" for gpu in gpus[:2]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from vramctl.checks.cuda_versions import (
     code_for,
@@ -25,13 +26,14 @@ from vramctl.checks.engine_facts import (
     version_numbers,
 )
 from vramctl.checks.modes import BY_ID
-from vramctl.checks.runner import Check, known
+from vramctl.checks.runner import Check, NotThere, known
 from vramctl.records.facts import CudaDriver, Engine, KernelModules, LibCuda, Nvml, NvmlGpu, Platform
-from vramctl.records.finding import ERROR, Finding
+from vramctl.records.finding import ERROR, WARNING, Finding
 from vramctl.records.unknown import Absent, Unknown
 
 _STUB, _NO_DEVICE, _SYSTEM_MISMATCH, _COMPAT_UNSUPPORTED = 34, 100, 803, 804
 _MISMATCH = "lib-rm-version-mismatch"
+_ENDED = "ended the process: "
 
 
 def driver_library_version_mismatch(
@@ -52,7 +54,7 @@ def driver_library_version_mismatch(
     if nvml.error != _MISMATCH and not differs:
         known(module)
         return
-    loaded = dotted(module) if isinstance(module, tuple) else "another version"
+    loaded = driver_text(module, platform.system) if isinstance(module, tuple) else "another version"
     if library is not None and isinstance(library.version, tuple):
         words = f"the kernel runs module {loaded}, its libraries are {driver_text(library.version, platform.system)}"
     else:
@@ -240,25 +242,29 @@ def ollama_driver_filter(platform: Platform, engine: Engine, nvml: Nvml, gpus: S
 
 
 def cuda_init_fails(
-    platform: Platform, cuda: CudaDriver, gpus: Sequence[NvmlGpu], environment: Mapping[str, str]
+    platform: Platform, cuda: CudaDriver, environment: Mapping[str, str], gpus: Any = None
 ) -> Iterator[Finding]:
-    """The driver sees the GPU, but CUDA does not start in this environment.
+    """The driver sees the GPU, but CUDA does not start in this environment; or its library ends every program that asks it.
 
     Why it matters: every CUDA program falls back to the CPU or stops. That `nvidia-smi` works proves nothing: it does not
     start CUDA.
 
-    How it is seen: cuInit in a child process, with the environment of the process in question, within ten seconds.
+    How it is seen: cuInit in a child process, with the environment of the process in question, within ten seconds. Where there
+    is no GPU only a crash or a hang counts.
 
     How sure: high - the error code is CUDA's own; which of its causes it is, the code alone does not tell.
     """
-    if not gpus:
-        return
-    seen = f"NVML lists {', '.join(gpu_name(gpu) for gpu in gpus)}"
     code = cuda.init_code
-    if isinstance(code, Unknown) and "ended the process" in code.reason:
+    if isinstance(gpus, Absent) or not gpus:
+        yield from _breaks_programs(cuda, code)
+        return
+    seen = f"NVML lists {', '.join(gpu_name(gpu) for gpu in known(gpus))}"
+    if isinstance(cuda.library, str) and "/stubs/" in cuda.library:
+        return
+    if isinstance(code, Unknown) and _ENDED in code.reason:
         yield Finding(
-            ERROR, f"CUDA does not start: {code.reason.removeprefix('starting CUDA ')}.",
-            (f"cuInit in a child process: {code.reason}", seen), BY_ID["cuda-init-fails"].fix(platform.kind),
+            ERROR, f"CUDA does not start: {_ending(code.reason)}.",
+            (f"in a child process {_ending(code.reason)}", seen), BY_ID["cuda-init-fails"].fix(platform.kind),
         )  # fmt: skip
         return
     if isinstance(code, Absent) or isinstance(cuda.library, Absent):
@@ -275,6 +281,21 @@ def cuda_init_fails(
     )
 
 
+def _breaks_programs(cuda: CudaDriver, code: object) -> Iterator[Finding]:
+    """Without a GPU: a driver library that crashes or hangs takes every program with it that looks for one."""
+    if isinstance(code, Unknown) and _ENDED in code.reason:
+        yield Finding(
+            WARNING,
+            f"There is no NVIDIA GPU, but {cuda.library} is loaded as the CUDA driver, and {_ending(code.reason)}.",
+            (f"in a child process {_ending(code.reason)}",),
+            "Take its folder out of LD_LIBRARY_PATH, or remove the package that it belongs to.",
+        )
+        return
+    if isinstance(cuda.library, Absent):
+        raise NotThere("there is no CUDA driver library")
+    known(code)
+
+
 _MEANINGS = {
     3: "3 usually means that nvidia_uvm is missing, or that the process was forked after CUDA had started",
     100: "100 usually means that no device file of the GPU can be opened here",
@@ -287,6 +308,13 @@ _MEANINGS = {
 
 def _meaning(code: int) -> tuple[str, ...]:
     return (_MEANINGS[code],) if code in _MEANINGS else ()
+
+
+def _ending(reason: str) -> str:
+    """How a child process ended that called cuInit: `cuInit gave no answer within 10 s`."""
+    ending = reason.rpartition(_ENDED)[2]
+    slow = ending.removeprefix("timeout after ")
+    return f"cuInit ended the process: {ending}" if slow == ending else f"cuInit gave no answer within {slow}"
 
 
 def _name(cuda: CudaDriver) -> str:

@@ -78,7 +78,7 @@ def config_audit(
     for path, reason in audit_notes.items():
         yield Finding(WARNING, f"{path} could not be audited: {reason}.", (f"{path}: {reason}",),
                       "Give the file that calls the engine, its .env, its unit or its start script.")  # fmt: skip
-    optional = {"nvml": nvml, "pci": pci, "platform": platform, "engines": engines}
+    optional = {"nvml": nvml, "pci": pci, "platform": platform, "engines": engines, "calls": None}
     for call in calls if isinstance(calls, tuple) else ():
         asked = Asked.of(call)
         if asked.is_llama and not any(one.severity != "info" for one in _all(call, optional)):

@@ -138,7 +138,7 @@ def windows_sysmem_fallback(gpu: NvmlGpu, platform: Platform, gpu_shared: Mappin
         return
     name, size = max(spilled.items(), key=lambda item: item[1])
     yield Finding(
-        "warning", f"GPU {gpu.index} ({gpu.name}) is full, and {in_words(size)} of {name} lie in system memory behind it.",
+        "warning", f"GPU {gpu.index} ({gpu.name}) is full, and {in_words(size)} of {name} lies in system memory behind it.",
         (
             f"NVML: {in_words(used)} used of {in_words(total)}",
             *(f"{one}: {in_words(shared)} shared" for one, shared in list(spilled.items())[:4]),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from vramctl.checks.gpus_seen import dotted, driver_version, first_up, log_lines, named, not_listed, nvidia_on_bus
+from vramctl.checks.cuda_versions import driver_text
+from vramctl.checks.gpus_seen import driver_version, first_up, log_lines, named, not_listed, nvidia_on_bus
 from vramctl.checks.modes import BY_ID
 from vramctl.checks.nvidia_chips import FIRST_WITHOUT, LAST_BRANCH, NEEDS_OPEN, generation, has_gsp
 from vramctl.checks.runner import Check, NotKnown, NotThere, known
@@ -50,7 +51,7 @@ def driver_not_installed(platform: Platform, nvml: Nvml, pci: Any = None, module
             "NVML: library-not-found",
             *(("nouveau drives the display only, it runs no CUDA",) if on_nouveau else ()),
         ),
-        BY_ID["driver-not-installed"].fix("linux" if platform.container else platform.kind),
+        BY_ID["driver-not-installed"].fix("host" if platform.container else platform.kind),
     )
 
 
@@ -77,11 +78,12 @@ def legacy_gpu_dropped_by_driver(
         kind = generation(gpu.device_id)
         if kind in FIRST_WITHOUT and version[0] >= FIRST_WITHOUT[kind]:
             said = log_lines(modules, "Legacy drivers", "driver will ignore")
+            driver = driver_text(version, platform.system)
             missed = WARNING if LAST_BRANCH[kind] >= _LAST_USEFUL_BRANCH else INFO
             yield Finding(
                 missed if nvml.gpus else ERROR,
-                f"Driver {dotted(version)} does not run {named(gpu, kind)}: branch {LAST_BRANCH[kind]} is the last that does.",
-                (f"driver {dotted(version)}", f"{gpu.address}: 10de:{gpu.device_id:04x}, {kind}", *said[-3:]),
+                f"Driver {driver} does not run {named(gpu, kind)}: branch {LAST_BRANCH[kind]} is the last that does.",
+                (f"driver {driver}", f"{gpu.address}: 10de:{gpu.device_id:04x}, {kind}", *said[-3:]),
                 BY_ID["legacy-gpu-dropped-by-driver"].fix(platform.kind).replace("BRANCH", str(LAST_BRANCH[kind])),
             )
 
@@ -266,7 +268,8 @@ def _driver(gpu: PciGpu) -> str:
 
 
 def _version(modules: KernelModules) -> str:
-    return dotted(modules.nvidia_version) if isinstance(modules.nvidia_version, tuple) else "version unknown"
+    version = modules.nvidia_version
+    return driver_text(version, "linux") if isinstance(version, tuple) else "version unknown"
 
 
 CHECKS: tuple[Check, ...] = (

@@ -69,13 +69,13 @@ def libcuda_not_found_or_stub(
         return
     first = libcudas[0] if libcudas else None
     loaded = cuda.library if isinstance(cuda.library, str) else first.path if first else ""
-    fix = BY_ID["libcuda-not-found-or-stub"].fix(platform.kind)
+    mode = BY_ID["libcuda-not-found-or-stub"]
     if isinstance(cuda.library, Absent):
         yield Finding(
             ERROR,
             f"The driver's libcuda.so.1 is not found, although NVML lists {', '.join(gpu_name(gpu) for gpu in gpus)}.",
             (cuda.library.reason, f"files with that name: {', '.join(one.path for one in libcudas) or 'none'}"),
-            fix,
+            mode.fix("here" if any(one.kind == "driver" for one in libcudas) else platform.kind),
         )
         return
     if cuda.init_code == _STUB or ("/stubs/" in loaded and cuda.init_code != 0):
@@ -83,7 +83,7 @@ def libcuda_not_found_or_stub(
             ERROR,
             f"A stub is loaded instead of the CUDA driver: {loaded}.",
             (f"libcuda: {loaded}", *([f"cuInit: {_STUB} CUDA_ERROR_STUB_LIBRARY"] if cuda.init_code == _STUB else [])),
-            fix,
+            mode.fix("stub"),
         )
         return
     known(cuda.library)

@@ -49,7 +49,7 @@ def ggml_dll_conflict_in_path(platform: Platform, engine: Engine, foreign_ggml: 
             (f"found there: {', '.join(_base(path) for path in foreign[:4])}",
              f"its own are in {next(iter(sorted(own - {''})), '?')}",
              *log_lines(engine, r"incompatible|undefined symbol")),
-            BY_ID["ggml-dll-conflict-in-path"].fix(platform.kind),
+            BY_ID["ggml-dll-conflict-in-path"].fix(platform.kind).replace("FOLDER", _folder(foreign[0])),
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from vramctl.checks.config_call import Asked, place
 from vramctl.checks.gpus_seen import log_lines
 from vramctl.checks.modes import BY_ID
 from vramctl.checks.runner import Check, NotKnown, NotThere, known
@@ -44,14 +45,16 @@ def mlock_limit(call: Call, host: HostFacts, platform: Platform) -> Iterator[Fin
     if wish is None:
         raise NotThere("nothing asks for mlock")
     if isinstance(host.memlock_bytes, Absent):
+        if platform.system != "linux":
+            raise NotThere(host.memlock_bytes.reason)
         return
-    limit = known(host.memlock_bytes)
+    limit, asked = known(host.memlock_bytes), Asked.of(call)
     size = max(host.models.values(), default=_SMALL_LOCK)
     if limit < size:
         yield Finding(
             WARNING,
-            f"{wish.file}:{wish.line} asks for mlock, and only {limit / MIB:.0f} MiB may be locked.",
-            (f"{wish.file}:{wish.line}: {wish.written}", f"limit of locked memory: {limit} bytes"),
+            f"{asked.who('use_mlock')} asks for mlock, and only {limit / MIB:.0f} MiB may be locked.",
+            (f"{place(wish)}: {wish.written}", f"limit of locked memory: {limit} bytes"),
             BY_ID["mlock-limit"].fix(platform.kind),
         )
 
@@ -158,6 +161,8 @@ def host_oom_kill(host: HostFacts, platform: Platform, modules: Any = None) -> I
             lines.append(line)
     kills = host.oom_kills if isinstance(host.oom_kills, int) else 0
     if not lines and not kills:
+        if isinstance(host.oom_kills, Absent):
+            raise NotThere(host.oom_kills.reason)
         if isinstance(host.oom_kills, Unknown) and not isinstance(getattr(modules, "log", None), tuple):
             raise NotKnown(host.oom_kills.reason)
         return
@@ -169,7 +174,7 @@ def host_oom_kill(host: HostFacts, platform: Platform, modules: Any = None) -> I
         WARNING,
         f"A process was killed {where} for lack of memory.",
         (*because, *lines[-2:]),
-        BY_ID["host-oom-kill"].fix("any"),
+        BY_ID["host-oom-kill"].fix(platform.kind),
     )
 
 

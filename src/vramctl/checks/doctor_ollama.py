@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from vramctl.checks.config_call import Asked, version_of
+from vramctl.checks.doctor_config import gpu_here
 from vramctl.checks.evidence import in_words
 from vramctl.checks.failure_modes import BY_ID, environment_step
 from vramctl.checks.modes_config import fix
@@ -156,7 +158,9 @@ def ollama_no_gpu_found(ollama: OllamaServer, platform: Platform, nvml: Any = No
         )  # fmt: skip
 
 
-def ollama_num_gpu_forced(platform: Platform, ollama: Any = None, calls: Any = None) -> Iterator[Finding]:
+def ollama_num_gpu_forced(
+    platform: Platform, ollama: Any = None, calls: Any = None, nvml: Any = None, pci: Any = None
+) -> Iterator[Finding]:
     """
     num_gpu pins how many layers go to the GPU.
 
@@ -174,7 +178,12 @@ def ollama_num_gpu_forced(platform: Platform, ollama: Any = None, calls: Any = N
         found = found or asked.program == "ollama"
         number = asked.number("num_gpu") if asked.program == "ollama" else None
         if number is not None and number >= 0:
-            yield _forced(number, asked.where, asked.at("num_gpu"), platform)
+            forced = _forced(number, asked.where, asked.at("num_gpu"), platform)
+            if number > 1:  # as many as are wanted, perhaps all: whether they fit is not for the file to tell
+                forced = replace(forced, severity="info")
+            elif gpu_here(nvml, pci, platform) is False:
+                forced = replace(forced, severity="warning")
+            yield forced
     if isinstance(ollama, OllamaServer):
         for model in known(ollama.models):
             if isinstance(model.num_gpu, int) and model.num_gpu >= 0 and model.vram_bytes != model.size_bytes:

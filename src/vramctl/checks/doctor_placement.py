@@ -19,6 +19,10 @@ from vramctl.units import GIB
 
 _EXL = frozenset({"exllamav2", "exllamav3"})
 _MOST_GIB = 1024
+_WHOLE_BYTES = (
+    "Give reserve_vram in whole bytes (reserve_vram=[100*1024**2, ...], a number for each GPU), or leave it out; "
+    "reserve_per_device of ExLlamaV3 is in GiB."
+)
 
 
 def _split(models: tuple[OllamaModel, ...]) -> Iterator[tuple[OllamaModel, int, int]]:
@@ -52,7 +56,7 @@ def kv_cache_evicts_layers(ollama: OllamaServer, platform: Platform) -> Iterator
             yield Finding(
                 "warning",
                 f"{model.name}: the context of {_tokens(model)} takes {in_words(beyond)}, so {in_words(size - vram)} of the "
-                "model lie in system memory; the weights alone would fit.",
+                "model lies in system memory; the weights alone would fit.",
                 (f"/api/ps: size {in_words(size)}, size_vram {in_words(vram)}", f"/api/tags: file {in_words(model.file_bytes)}"),
                 BY_ID["kv-cache-evicts-layers"].fix(platform.kind),
             )  # fmt: skip
@@ -100,7 +104,7 @@ def partial_offload(ollama: OllamaServer, platform: Platform) -> Iterator[Findin
         share = 100 * (size - vram) // size
         if share >= 1:
             yield Finding(
-                "warning", f"{share} % of {model.name} ({in_words(size - vram)}) lie in system memory and run on the CPU.",
+                "warning", f"{share} % of {model.name} ({in_words(size - vram)}) lies in system memory and runs on the CPU.",
                 (f"/api/ps: size {in_words(size)}, size_vram {in_words(vram)}, context {_tokens(model)}",),
                 BY_ID["partial-offload"].fix(platform.kind),
             )  # fmt: skip
@@ -126,7 +130,8 @@ def one_layer_short(call: Call, model_headers: Mapping[str, Mapping[str, int]]) 
     layers, blocks = asked.number("n_gpu_layers"), model_headers.get(str(asked.value("model")), {}).get("layers")
     if layers and blocks and layers == blocks:
         yield Finding(
-            "warning", f"{asked.where} leaves one layer on the CPU: {layers} of {blocks + 1} (the output layer counts too).",
+            "warning",
+            f"{asked.who('n_gpu_layers')} leaves one layer on the CPU: {layers} of {blocks + 1} (the output layer counts too).",
             (*asked.at("n_gpu_layers"), f"{asked.value('model')}: block_count {blocks}"), BY_ID["one-layer-short"].fix("any"),
         )  # fmt: skip
 
@@ -156,7 +161,8 @@ def multi_gpu_uneven(call: Call, gpus: tuple[NvmlGpu, ...]) -> Iterator[Finding]
         if part > 1.25 * fair:
             yield Finding(
                 "warning",
-                f"{asked.where} puts {part:.0%} of the model on GPU {gpu.index} ({gpu.name}), with {fair:.0%} of the memory.",
+                f"{asked.who('tensor_split')} puts {part:.0%} of the model on GPU {gpu.index} ({gpu.name}), with {fair:.0%} of "
+                "the memory.",
                 (*asked.at("tensor_split"),
                  *(f"GPU {one.index} {one.name}: {in_words(each)}" for one, each in zip(gpus, sizes, strict=True))),
                 f"Leave tensor_split out, or split by memory: {','.join(f'{each / GIB:.0f}' for each in sizes)}.",
@@ -192,7 +198,8 @@ def exllama_insufficient_vram(calls: Any = None, log_findings: Any = None) -> It
 
 def _exllama(asked: Asked, *, lengths: bool) -> Iterator[Finding]:
     def say(severity: str, what: str, *names: str) -> Finding:
-        return Finding(severity, f"{asked.where}: {what}", asked.at(*names), fix("exllama-insufficient-vram"))
+        how = _WHOLE_BYTES if "reserve_vram" in names else fix("exllama-insufficient-vram")
+        return Finding(severity, f"{asked.where}: {what}", asked.at(*names), how)
 
     cache = asked.last_name.startswith("ExLlamaV2Cache") and asked.complete
     if cache and not lengths and asked.value("max_seq_len") is None:

@@ -79,7 +79,7 @@ def visible_devices_hides_gpu(
             yield from _cuda_hidden(variables[_CUDA], where, gpus, platform)
         elif _CUDA in variables and where not in RUNS_HERE and variables[_CUDA].strip() in {"", "-1"}:
             yield Finding(
-                "warning", f"{_CUDA}={variables[_CUDA]!r} hides every NVIDIA GPU.",
+                "warning", f"{_CUDA}={_shown(variables[_CUDA])} hides every NVIDIA GPU.",
                 (f"{where}: {_CUDA}={variables[_CUDA]}", "no NVIDIA GPU is here: it counts where the file is used with one"),
                 f"Leave {_CUDA} out, or name the GPU (0).",
             )  # fmt: skip
@@ -90,13 +90,14 @@ def visible_devices_hides_gpu(
                 and name in variables
                 and (not first or first == "-1" or (first.isdigit() and int(first) >= len(amd)))
             ):
-                yield _hidden(name, variables[name], where, "no AMD GPU is left", platform)
+                yield _hidden(name, variables[name], where, "hides the GPU: no AMD GPU is left", platform)
 
 
 def _cuda_hidden(text: str, where: str, gpus: Sequence[NvmlGpu], platform: Platform) -> Iterator[Finding]:
     left, why = visible_to_cuda(text, gpus)
     if not left:
-        yield _hidden(_CUDA, text, where, f"CUDA sees none of the {len(gpus)} GPUs: {why}", platform)
+        hidden = f"hides {'the GPU' if len(gpus) == 1 else f'all {len(gpus)} GPUs'} from CUDA"
+        yield _hidden(_CUDA, text, where, hidden if text.strip() == "-1" else f"{hidden}: {why}", platform)
     elif why and len(left) < min(len(text.split(",")), len(gpus)):
         yield Finding(
             "warning", f"{_CUDA}={text} leaves {len(left)} of {len(gpus)} GPUs: {why}.", (f"{where}: {_CUDA}={text}",),
@@ -104,15 +105,19 @@ def _cuda_hidden(text: str, where: str, gpus: Sequence[NvmlGpu], platform: Platf
         )  # fmt: skip
 
 
-def _hidden(name: str, text: str, where: str, why: str, platform: Platform) -> Finding:
+def _hidden(name: str, text: str, where: str, what: str, platform: Platform) -> Finding:
     ours = where == "environment"
     return Finding(
         "error",
-        f"{name}={text!r} hides the GPU{'s' if ' sees none' in why else ''}: {why}.",
+        f"{name}={_shown(text)} {what}.",
         (f"{where}: {name}={text}", "NVML and nvidia-smi ignore the variable"),
         f"Unset {name} where it is set and start the program anew."
         if ours or "Ollama" not in where else BY_ID["visible-devices-hides-gpu"].fix(platform.kind),
     )  # fmt: skip
+
+
+def _shown(text: str) -> str:
+    return text.strip() or "''"
 
 
 def _sources(environment: object, ollama: object, calls: object) -> list[tuple[str, Mapping[str, str]]]:

@@ -49,6 +49,8 @@ MODES: tuple[Mode, ...] = (
     _mode("driver-not-installed", "No GPU driver",
           linux="Install the NVIDIA driver (`sudo ubuntu-drivers install` on Ubuntu), reboot, and check with "
                 "`nvidia-smi`.",
+          host="On the host: install the NVIDIA driver (`sudo ubuntu-drivers install` on Ubuntu), reboot, and check with "
+               "`nvidia-smi`.",
           windows="Install the current driver from the vendor and reboot.",
           container="Start the container with `--gpus all` and install the NVIDIA container toolkit on the host."),
     _mode("driver-too-old-for-cuda", "Driver older than the CUDA version of the build",
@@ -81,7 +83,8 @@ MODES: tuple[Mode, ...] = (
                     "first.",
           any="Reinstall the engine: one of its own libraries is missing or cannot be found."),
     _mode("ggml-dll-conflict-in-path", "Another program's ggml libraries stand in PATH",
-          any="Take the folder that the warning names out of PATH for the server."),
+          windows="Take FOLDER out of PATH.",
+          any="Take FOLDER out of LD_LIBRARY_PATH (Windows: PATH)."),
     _mode("ggml-backend-api-mismatch", "Backend library from another build",
           any="Delete the folder of the engine and unpack one release into it."),
     _mode("ggml-cuda-backend-not-loaded", "GPU backend not loaded",
@@ -168,14 +171,15 @@ MODES: tuple[Mode, ...] = (
     _mode("engine-regression-after-update", "Another version of the engine is slower at the same work",
           any="Stay on the faster build, and report both builds and numbers upstream."),
     _mode("pcie-link-degraded", "Data crosses PCIe slowly",
-          any="Check the link (`nvidia-smi -q | grep -A4 'Link Width'`); a larger batch (`-b 4096 -ub 4096`) "
-              "sends less."),
+          any="Reseat the card, use the x16 slot, no x1 riser; the BIOS may share lanes with an M.2 slot. Until then a larger "
+              "batch (`-b 4096 -ub 4096`) sends less."),
     _mode("vulkan-software-renderer", "Vulkan uses a software device",
           any="Install the GPU vendor's Vulkan driver, and pick the device with GGML_VK_VISIBLE_DEVICES."),
     _mode("cpu-illegal-instruction", "Binary needs instructions that the CPU lacks",
           any="Build on this machine with `-DGGML_NATIVE=ON`, or take a build for an older CPU."),
     _mode("host-oom-kill", "Killed for lack of system memory",
-          any="Take a smaller model or context, leave mmap on, or raise the container's memory limit."),
+          container="Take a smaller model or context, leave mmap on, or raise the container's memory limit.",
+          any="Take a smaller model or context, leave mmap on, or close other programs."),
     _mode("model-on-slow-disk", "Loading is bound by the disk",
           any="Copy the model to a local SSD (OLLAMA_MODELS for Ollama); for network disks load without mmap."),
     _mode("mmap-with-little-ram", "Too little system memory for the model file",

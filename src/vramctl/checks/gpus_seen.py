@@ -50,12 +50,6 @@ def driver_version(modules: object, nvml: object) -> tuple[int, ...] | None:
     return tuple(int(part) for part in text.split(".")) if text else None
 
 
-def dotted(version: Iterable[int]) -> str:
-    """580.95.05: NVIDIA writes the last part with two digits."""
-    parts = list(version)
-    return ".".join(f"{part:02d}" if number == 2 else str(part) for number, part in enumerate(parts))
-
-
 def named(gpu: PciGpu, generation: str = "") -> str:
     """An NVIDIA GPU in words: its address and device number."""
     place = "" if gpu.address.startswith("adapter") else f" at {gpu.address}"

@@ -46,7 +46,8 @@ class Needs:
         """The parts in words: `weights 8.2 + KV 0.4 + compute 0.3 GiB`."""
         other = self.needed - self.weights - self.kv - self.compute
         rest = f", other {in_words(other)}" if other > _WORTH_NAMING else ""
-        return f"weights {in_words(self.weights)}, KV cache {in_words(self.kv)}, compute {in_words(self.compute)}{rest}"
+        compute = f", compute {in_words(self.compute)}" if self.compute else ""
+        return f"weights {in_words(self.weights)}, KV cache {in_words(self.kv)}{compute}{rest}"
 
 
 def _sum(uses: tuple[LoggedUse, ...], part: str) -> int:

@@ -17,7 +17,8 @@ MODES: tuple[Mode, ...] = (
     _mode("wrong-python-environment", "Another copy of the package is imported",
           any="Use `python -m pip` with the interpreter that runs the program; uninstall the copy that is not meant, rename "
               "a folder of "
-              "the same name, unset LLAMA_CPP_LIB_PATH."),
+              "the same name.",
+          override="Unset LLAMA_CPP_LIB_PATH where it is set, and start the program anew."),
     _mode("distro-package-without-cuda", "Distribution package without the CUDA backend",
           linux="Arch: `sudo pacman -S ollama-cuda` (AMD: ollama-rocm); elsewhere the official script: "
                 "`curl -fsSL https://ollama.com/install.sh | sh`.",

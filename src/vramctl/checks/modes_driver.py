@@ -34,12 +34,14 @@ MODES: tuple[Mode, ...] = (
           container="Start the container with `--gpus all`; if it ran before, restart it (its devices may have been taken "
                     "away)."),
     _mode("libcuda-not-found-or-stub", "libcuda is missing, or only a stub is found",
-          linux="Take the `stubs` folder out of LD_LIBRARY_PATH; where libcuda.so.1 is missing, `sudo ldconfig`, else "
-                "reinstall the "
-                "driver's compute package (Ubuntu: libnvidia-compute-<branch>).",
+          linux="Install the driver's compute package (Ubuntu: libnvidia-compute-<branch>); where libcuda.so.1 is there, "
+                "`sudo ldconfig`.",
           container="Let the NVIDIA runtime mount the driver's libcuda (`--gpus all`, "
                     "NVIDIA_DRIVER_CAPABILITIES=compute,utility); "
-                    "don't copy one into the image, and take `stubs` out of LD_LIBRARY_PATH."),
+                    "don't copy one into the image.",
+          stub="Take the `stubs` folder out of LD_LIBRARY_PATH and /etc/ld.so.conf.d (then `sudo ldconfig`): it is for linking "
+               "only.",
+          here="`sudo ldconfig`; if it stays, put the folder of that file into LD_LIBRARY_PATH."),
     _mode("windows-cuda-dll-missing", "Windows: a DLL of the engine is not found", windows=_WINDOWS_LIBRARIES),
     _mode("windows-cuda13-bin-x64", "Windows: CUDA 13 keeps its DLLs in bin\\x64",
           windows="Add `%CUDA_PATH%\\bin\\x64` to PATH before Python starts, or call "

@@ -6,12 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from vramctl.doctor.facts import Asked, MachineFacts
-from vramctl.engines.binding import Binding
-from vramctl.engines.builds import look_build
-from vramctl.engines.reported import placement
-from vramctl.engines.stand_in_cache import stand_in_file
 from vramctl.errors import VramctlError
-from vramctl.probes.models import look_model
 from vramctl.records import Placement, Settings, Unknown
 from vramctl.records.facts import Landing
 from vramctl.records.run import Ended, Generation
@@ -28,6 +23,8 @@ def look_landing(world: World, asked: Asked, facts: MachineFacts) -> Landing | U
     if not asked.active and world.live:
         return Absent("only with --active")
     found = world.ask("active load", lambda: _load(asked.python))
+    if not world.live and not asked.active and isinstance(found, Unknown):
+        return Absent("only with --active")
     if not isinstance(found, dict):
         return found if isinstance(found, Unknown | Absent) else Unknown("the recording's load has another form")
     if found.get("model") is None:
@@ -46,6 +43,12 @@ def look_landing(world: World, asked: Asked, facts: MachineFacts) -> Landing | U
 
 def _load(python: str | None) -> dict[str, Any]:
     """The answer as JSON; a load that fails is an answer too."""
+    from vramctl.engines.binding import Binding  # these take a while to import, and most runs load nothing
+    from vramctl.engines.builds import look_build
+    from vramctl.engines.reported import placement
+    from vramctl.engines.stand_in_cache import stand_in_file
+    from vramctl.probes.models import look_model
+
     build = look_build(python)
     if isinstance(build, Unknown):
         return {"unknown": build.reason}

@@ -30,18 +30,22 @@ class Asked:
 
     def as_recorded(self, then: object) -> Asked:
         """What was asked when a recording was made, where nothing else is asked now."""
-        kept = (
-            {name: then[name] for name in _KEPT if name in then and not getattr(self, name)}
-            if isinstance(then, dict)
-            else {}
-        )
-        lists = {name: tuple(str(part) for part in kept[name]) for name in kept if isinstance(kept[name], list)}
-        return replace(self, **{**kept, **lists})
+        told = then if isinstance(then, dict) else {}
+        kept = {name: value for name in _KEPT if not getattr(self, name) and (value := _as_asked(name, told.get(name)))}
+        return replace(self, **kept)
 
     def to_record(self) -> dict[str, Any]:
         """What a replay needs to ask the same."""
         values = {name: getattr(self, name) for name in _KEPT}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
+
+
+def _as_asked(name: str, value: object) -> Any:
+    """A recording's value for a field of Asked, None where it is of another kind."""
+    if name in {"engines", "configs"}:
+        return tuple(str(part) for part in value) if isinstance(value, list) else None
+    kind = {"pid": int, "active": bool}.get(name, str)
+    return value if type(value) is kind else None
 
 
 Look = Callable[[World, Asked, "MachineFacts"], Any]

@@ -20,7 +20,8 @@ __all__ = ["Asked", "MachineFacts", "diagnose", "look_at_all"]
 
 # Without these nothing can be said of the machine.
 _ESSENTIAL = ("platform", "nvml", "engines")
-_NAMES = {"platform": "the operating system", "nvml": "the NVIDIA driver", "engines": "the engines", "log": "the log"}
+_NAMES = {"platform": "the operating system", "nvml": "the NVIDIA driver", "engines": "the engines", "log": "the log",
+          "environment": "the process in question", "landing": "the small model"}  # fmt: skip
 
 
 def diagnose(world: World, asked: Asked) -> Diagnosis:
@@ -46,10 +47,12 @@ def diagnose(world: World, asked: Asked) -> Diagnosis:
 
 def _blind(facts: MachineFacts, asked: Asked) -> Iterator[str]:
     """What would have to be known to say that nothing is wrong, and is not."""
-    for name in (*_ESSENTIAL, "log") if asked.log else _ESSENTIAL:
+    named = (("log", asked.log), ("environment", asked.pid is not None), ("landing", asked.active))
+    for name in (*_ESSENTIAL, *(name for name, wanted in named if wanted)):
         found = facts.fact(name)
         if isinstance(found, Unknown):
-            yield f"{_NAMES.get(name, name)}: {found.reason}"
+            what = _NAMES.get(name, name)
+            yield found.reason if found.reason.startswith(what) else f"{what}: {found.reason}"
     nvml, pci, engines = facts.fact("nvml"), facts.fact("pci"), facts.fact("engines")
     if isinstance(pci, Unknown) and not (isinstance(nvml, Nvml) and nvml.gpus):
         yield f"the PCI bus: {pci.reason}"

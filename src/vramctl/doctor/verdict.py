@@ -7,7 +7,7 @@ from typing import Any
 
 from vramctl.doctor.facts import MachineFacts
 from vramctl.probes.doctor_config import ENVIRONMENT, SERVER_ENVIRONMENT
-from vramctl.records.facts import Engine, Nvml, NvmlGpu, Platform
+from vramctl.records.facts import Engine, Landing, Nvml, NvmlGpu, Platform
 from vramctl.records.finding import Finding
 from vramctl.records.unknown import Absent, Unknown
 from vramctl.units import GIB
@@ -103,6 +103,11 @@ def machine_lines(facts: MachineFacts) -> dict[str, str]:
             lines["GPU" if len(nvml.gpus) == 1 else "GPUs"] = "; ".join(_some([_gpu(gpu) for gpu in nvml.gpus]))
     elif isinstance(nvml, Nvml | Unknown | Absent):
         lines["driver"] = _NVML_ERRORS.get(nvml.error, nvml.error) if isinstance(nvml, Nvml) else nvml.reason
+    landing = facts.fact("landing") if facts.asked.active else None
+    if isinstance(landing, Landing):
+        lines["active"] = _landed(landing)
+    elif isinstance(landing, Unknown):
+        lines["active"] = f"no small model was loaded: {landing.reason}"
     engines = facts.fact("engines")
     if isinstance(engines, tuple) and engines:
         lines["engines"] = "; ".join(_engine(engine) for engine in engines)
@@ -139,6 +144,18 @@ def _engines(engines: Any) -> str:
 
 def _engine(engine: Engine) -> str:
     return f"{engine.kind} {engine.version}" if isinstance(engine.version, str) else engine.kind
+
+
+def _landed(landing: Landing) -> str:
+    """Where the model of --active landed, and how fast it was."""
+    if landing.failed:
+        return f"{landing.engine} could not load a small model: {landing.failed}"
+    size = landing.gpu_weights_bytes
+    where = "on the CPU" if size == 0 else "on the GPU" if isinstance(size, int) else "where, the engine did not say"
+    rate = landing.decode_tokens_per_second
+    return f"{landing.engine} loaded a small model {where}" + (
+        f", {rate:.0f} tokens/s" if isinstance(rate, int | float) else ""
+    )
 
 
 def _driver(version: object) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import PurePath
 
 from vramctl.formats.config_containers import Container, of_commands, of_compose
-from vramctl.formats.config_lines import Command, Variable, commands, commands_in, variables
+from vramctl.formats.config_fields import SUFFIXES, Group, code_of_notebook, groups
+from vramctl.formats.config_lines import Command, Variable, commands, commands_in, variables, words_of
 from vramctl.formats.config_options import Found, Value, field_of, read_fields, read_options, read_value, read_variable
 from vramctl.formats.config_python import PythonCall, read_python
 from vramctl.formats.config_yaml import Entry, entries
@@ -21,6 +22,8 @@ CALL = "call"
 """The name of a call's first setting: what was called (`Llama`, `llama-server`, `variables`, `Modelfile`, `config.yml`)."""
 UNSEEN = "**"
 """The name of a setting that says that a call gets more than can be seen."""
+MOST_CALLS = 300
+"""More calls than this of one file are not looked at."""
 _PARAMETER = re.compile(r"^\s*PARAMETER\s+(?P<name>\w+)\s+(?P<value>\S+)", re.IGNORECASE)
 _TABBY_SIGNS = frozenset({"cache_mode", "gpu_split_auto", "max_seq_len", "autosplit_reserve", "model_dir"})
 
@@ -36,11 +39,15 @@ class Audited:
 def read_configs(files: Mapping[str, str]) -> Audited:
     """All calls of all files in order. Variables of .env files stand for themselves and for `os.getenv` of the sources."""
     numbers = count(1)
-    environment = {v.name: v.value for path, text in files.items() if is_env(path) for v in variables(text)}
+    environment = {
+        v.name: _env_setting(path, v) for path, text in files.items() if is_env(path) for v in variables(text)
+    }
     calls: list[Call] = []
     unread: dict[str, str] = {}
     for path, text in files.items():
-        found = list(_calls(path, text, environment, numbers))
+        found = list(islice(_calls(path, text, environment, numbers), MOST_CALLS + 1))
+        if len(found) > MOST_CALLS:
+            found[MOST_CALLS:] = [Unknown(f"only its first {MOST_CALLS} calls were looked at")]
         calls += [call for call in found if not isinstance(call, Unknown)]
         reasons = [call.reason for call in found if isinstance(call, Unknown)]
         if not found or reasons:
@@ -54,16 +61,27 @@ def is_env(path: str) -> bool:
     return name.startswith(".env") or name.endswith(".env")
 
 
-def _calls(path: str, text: str, environment: Mapping[str, str], numbers: Iterable[int]) -> Iterator[Call | Unknown]:
+def _env_setting(path: str, variable: Variable) -> Setting:
+    """A variable of a .env file under its own name, whoever takes it."""
+    name, value = variable.name, variable.value
+    return Setting(
+        name=name, value=value, written=f"{name}={value}", file=path, line=variable.line, program="environment"
+    )
+
+
+def _calls(
+    path: str, text: str, environment: Mapping[str, Setting], numbers: Iterable[int]
+) -> Iterator[Call | Unknown]:
     number = iter(numbers)
     name = PurePath(path.replace("\\", "/")).name
-    if name.endswith((".py", ".pyw")):
-        yield from _of_python(path, text, environment, number)
+    if name.endswith((".py", ".pyw", ".ipynb")):
+        source = code_of_notebook(text) if name.endswith(".ipynb") else text
+        yield from [source] if isinstance(source, Unknown) else _of_python(path, source, environment, number)
         return
     if (
         name.startswith("Modelfile")
         or name.endswith(".modelfile")
-        or re.search(r"^FROM\s.*\n(?:.*\n)*?PARAMETER\s", text, re.M)
+        or (re.search(r"^FROM\s", text, re.M) and re.search(r"^PARAMETER\s", text, re.M))
     ):
         yield from _of_modelfile(path, text, number)
         return
@@ -76,15 +94,31 @@ def _calls(path: str, text: str, environment: Mapping[str, str], numbers: Iterab
             if "llama.cpp" in one.image and one.words:
                 yield _of_command(path, Command("llama-server", one.words, one.line), number)
     yield from _of_variables(path, list(variables(text)), number)
+    if name.endswith(SUFFIXES):
+        yield from (_of_group(path, group, next(number)) for group in groups(name, text))
+    elif name == "CMD_FLAGS.txt":  # text-generation-webui
+        flags = " ".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+        yield _of_command(path, Command("llama-server", (*words_of(flags), "$more"), 1), number)
 
 
-def _of_python(path: str, text: str, environment: Mapping[str, str], number: Iterator[int]) -> Iterator[Call | Unknown]:
-    source = read_python(text, environment)
+def _of_group(path: str, group: Group, number: int) -> Call:
+    at = _At(path, "llama-cpp-python", number)
+    first = group.fields[0].line
+    marker = at.setting(CALL, "llama_cpp.server", "model of llama_cpp.server", first)
+    if not group.server:
+        marker = at.setting(CALL, "variables", "settings", first)
+    return (marker, *(at.setting(field.name, field.value, field.written, field.line) for field in group.fields))
+
+
+def _of_python(
+    path: str, text: str, environment: Mapping[str, Setting], number: Iterator[int]
+) -> Iterator[Call | Unknown]:
+    source = read_python(text, {name: str(setting.value) for name, setting in environment.items()})
     if isinstance(source, Unknown):
         yield source
         return
     for call in source.calls:
-        yield _of_call(path, call, next(number))
+        yield _of_call(path, call, next(number), environment)
     for command in source.commands:
         yield _of_command(path, command, number)
     yield from _of_variables(path, [Variable(v.name, _text(v.value), v.line) for v in source.variables], number)
@@ -94,9 +128,9 @@ def _text(value: Value) -> str:
     return "${unknown}" if isinstance(value, Unknown) else str(value)
 
 
-def _of_call(path: str, call: PythonCall, number: int) -> Call:
+def _of_call(path: str, call: PythonCall, number: int, environment: Mapping[str, Setting]) -> Call:
     at = _At(path, call.program, number)
-    found = [at.setting(a.name, a.value, a.written, a.line) for a in call.arguments]
+    found = [at.setting(a.name, a.value, a.written, a.line, environment.get(a.variable)) for a in call.arguments]
     if call.open:
         found.append(at.setting(UNSEEN, Unknown("arguments that are collected elsewhere"), "**", call.line))
     return (at.setting(CALL, call.callee, f"{call.callee}(...)", call.line), *found)
@@ -110,10 +144,11 @@ class _At:
     program: str
     number: int
 
-    def setting(self, name: str, value: Value, written: str, line: int) -> Setting:
+    def setting(self, name: str, value: Value, written: str, line: int, taken_from: Setting | None = None) -> Setting:
         return Setting(
-            name=name, value=value, written=written, file=self.file, line=line, program=self.program, call=self.number
-        )
+            name=name, value=value, written=written, file=self.file, line=line, program=self.program, call=self.number,
+            taken_from=taken_from,
+        )  # fmt: skip
 
 
 def _of_command(path: str, command: Command, number: Iterator[int]) -> Call:

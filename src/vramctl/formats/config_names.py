@@ -20,7 +20,10 @@ class Names:
         self.environment = environment
         self._bound: dict[str, list[ast.expr]] = {}
         self._parameters: set[str] = set()
-        self._worked_out: dict[int, Value | None] = {}
+        self._items: dict[str, list[tuple[str, ast.expr]]] = {}
+        self._grown: set[str] = set()
+        self._worked_out: dict[int, tuple[Value | None, list[str]]] = {}
+        self._taken: list[str] = []
         self._prefix = ""
         nodes = list(ast.walk(tree))
         for node in nodes:
@@ -35,9 +38,30 @@ class Names:
             if keyword.arg in self._parameters:
                 self._add(keyword.arg or "", keyword.value)
 
+    def _item(self, target: ast.Subscript, value: ast.expr) -> None:
+        """`settings["n_ctx"] = 4096`."""
+        if isinstance(target.slice, ast.Constant) and isinstance(target.slice.value, str):
+            self._items.setdefault(_name(target.value), []).append((target.slice.value, value))
+        else:
+            self._grown.add(_name(target.value))
+
+    def _updated(self, call: ast.Call) -> None:
+        """`settings.update(n_ctx=4096)`; of what else changes a dictionary the result is not known."""
+        if not isinstance(call.func, ast.Attribute) or call.func.attr not in {"update", "setdefault", "pop"}:
+            return
+        name = _name(call.func.value)
+        if call.func.attr == "update" and not call.args and all(keyword.arg for keyword in call.keywords):
+            self._items.setdefault(name, []).extend((k.arg, k.value) for k in call.keywords if k.arg)
+        else:
+            self._grown.add(name)
+
     def _bind(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Assign):
+        if isinstance(node, ast.Call):
+            self._updated(node)
+        elif isinstance(node, ast.Assign):
             for target in node.targets:
+                if isinstance(target, ast.Subscript):
+                    self._item(target, node.value)
                 self._add(_name(target), node.value)
         elif isinstance(node, ast.AnnAssign) and node.value is not None:
             self._add(_name(node.target), node.value)
@@ -77,6 +101,12 @@ class Names:
             return self._named(node, steps)
         return _unclear(node)
 
+    def variable_of(self, node: ast.expr) -> str:
+        """The one variable of the .env files that an expression's value is taken from, "" where there is none."""
+        self._taken = []
+        self.value(node)
+        return self._taken[0] if len(set(self._taken)) == 1 else ""
+
     def mapping(self, node: ast.expr, steps: int = MOST_STEPS) -> Mapping[str, ast.expr] | None:
         """The items of a dictionary that is written out, in place or under a name; None where it is not."""
         if steps <= 0:
@@ -93,8 +123,16 @@ class Names:
             return items
         if isinstance(node, ast.Call) and _name(node.func) == "dict" and not node.args:
             return {item.arg: item.value for item in node.keywords if item.arg}
-        found = self._bound.get(_name(node), [])
-        return self.mapping(found[0], steps - 1) if len(found) == 1 else None
+        name = _name(node)
+        found = self._bound.get(name, [])
+        written = self.mapping(found[0], steps - 1) if len(found) == 1 and name not in self._grown else None
+        if written is None or name not in self._items:
+            return written
+        items = dict(written)
+        for changed, given in self._items[name]:
+            several = ast.copy_location(ast.Name(id=f"{name}[{changed!r}]", ctx=ast.Load()), given)
+            items[changed] = several if changed in items else given
+        return items
 
     def _named(self, node: ast.Name | ast.Attribute, steps: int) -> Value | None:
         name = _name(node)
@@ -105,6 +143,7 @@ class Names:
             found = self._bound.get(f"self.{node.attr}") or self._bound.get(node.attr)
             settled = self.environment.get(f"{self._prefix}{node.attr}".upper())
             if settled is not None and found:
+                self._taken.append(f"{self._prefix}{node.attr}".upper())
                 return read_value(settled)
         if not found:
             return Unknown(f"{name or ast.unparse(node)} is set elsewhere")
@@ -114,11 +153,15 @@ class Names:
         """The one value of a name, worked out once; a name that stands on itself is Unknown."""
         key = id(found)
         if key not in self._worked_out:
-            self._worked_out[key] = Unknown(f"{name} stands on itself")
+            before, self._taken = self._taken, []
+            self._worked_out[key] = Unknown(f"{name} stands on itself"), []
             values = {repr(value): value for value in (self.value(one, steps - 1) for one in found[:_MOST_VALUES])}
             several = Unknown(f"{name} is given {len(values)} different values in this file")
-            self._worked_out[key] = next(iter(values.values())) if len(values) == 1 else several
-        return self._worked_out[key]
+            self._worked_out[key] = next(iter(values.values())) if len(values) == 1 else several, self._taken
+            self._taken = before
+        value, taken = self._worked_out[key]
+        self._taken += taken
+        return value
 
     def _listed(self, node: ast.List | ast.Tuple, steps: int) -> Value:
         values = [self.value(item, steps - 1) for item in node.elts]
@@ -142,6 +185,7 @@ class Names:
         if not isinstance(key, str):
             return Unknown("a variable of the environment")
         if key in self.environment:
+            self._taken.append(key)
             return self.environment[key]
         if default is None:
             return Unknown(f"the variable {key} of the environment")

@@ -28,6 +28,7 @@ _SWITCHES: dict[str, tuple[str, bool]] = {
     "--kv-offload": ("offload_kqv", True), "--swa-full": ("swa_full", True), "--mlock": ("use_mlock", True),
     "--no-mmap": ("use_mmap", False), "--mmap": ("use_mmap", True), "-kvu": ("kv_unified", True),
     "--kv-unified": ("kv_unified", True), "-no-kvu": ("kv_unified", False), "--no-kv-unified": ("kv_unified", False),
+    "--no_offload_kqv": ("offload_kqv", False),
     "-cmoe": ("cpu_moe", True), "--cpu-moe": ("cpu_moe", True), "--no-op-offload": ("op_offload", False),
 }  # fmt: skip
 _FLASH = frozenset({"-fa", "--flash-attn"})

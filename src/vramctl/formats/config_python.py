@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from vramctl.formats.config_lines import KNOWN_VARIABLE, Command
+from vramctl.formats.config_lines import KNOWN_VARIABLE, Command, commands_in
 from vramctl.formats.config_names import Names, dotted
-from vramctl.formats.config_options import Value
+from vramctl.formats.config_options import FIELDS, Value
 from vramctl.records.unknown import Unknown
 
 LLAMA, EXL2, EXL3, OLLAMA = "llama-cpp-python", "exllamav2", "exllamav3", "ollama"
@@ -23,6 +23,11 @@ _CLASSES: dict[str, str] = {
 _RENAMED = {"context_window": "n_ctx", "n_seq_max": "n_parallel"}
 _NESTED = frozenset({"model_kwargs", "options"})
 _PROGRAMS = frozenset({"llama-server", "llama-cli", "llama-completion", "llama-mtmd-cli", "llama-run"})
+# Modules that have these classes, or hand them on.
+_ENGINES = ("llama_cpp", "langchain", "llama_index", "exllamav2", "exllamav3", "ollama")
+_SHELLS = frozenset({
+    "run", "Popen", "call", "check_call", "check_output", "system", "popen", "split", "getoutput", "create_subprocess_shell",
+})  # fmt: skip
 LARGEST_SOURCE = 2 << 20
 
 
@@ -34,6 +39,8 @@ class Argument:
     value: Value
     written: str
     line: int
+    variable: str = ""
+    """The variable of the .env files from which the value is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ def read_python(text: str, environment: Mapping[str, str]) -> PythonSource | Unk
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return Unknown(f"it is no Python that can be read: {error}"[:160])
+        return Unknown(f"it cannot be read as Python: {error or type(error).__name__}"[:160])
     try:
         return _read(tree, Names(tree, environment, _CLASSES))
     except RecursionError:
@@ -77,14 +84,18 @@ def _read(tree: ast.Module, names: Names) -> PythonSource:
     variables: list[Argument] = []
     commands: list[Command] = []
     exl3 = any(_imports(node, "exllamav3") for node in ast.walk(tree))
+    origins = Origins.of(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            calls += _call(node, names, exl3=exl3)
+            calls += _call(node, names, origins, exl3=exl3)
             variables += _set_default(node, names)
+            commands += _shell(node)
         elif isinstance(node, ast.Assign):
             variables += _set(node, names)
         elif isinstance(node, ast.List | ast.Tuple):
             commands += _command(node, names)
+    if any(_imports(node, "xllamacpp") for node in ast.walk(tree)):
+        calls += _params(tree, names)
     calls.sort(key=lambda call: call.line)
     return PythonSource(tuple(calls), tuple(variables), tuple(commands))
 
@@ -95,10 +106,70 @@ def _imports(node: ast.AST, module: str) -> bool:
     return isinstance(node, ast.Import) and any(name.name.split(".")[0] == module for name in node.names)
 
 
-def _call(node: ast.Call, names: Names, *, exl3: bool) -> Iterator[PythonCall]:
+def _params(tree: ast.Module, names: Names) -> Iterator[PythonCall]:
+    """What is set on xllamacpp's CommonParams: `params.n_gpu_layers = 99`."""
+    found: list[Argument] = []
+    for node in ast.walk(tree):
+        target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
+        if not isinstance(node, ast.Assign) or not isinstance(target, ast.Attribute):
+            continue
+        if target.attr == "no_kv_offload" and isinstance(node.value, ast.Constant):
+            written = ast.unparse(node)[:120]
+            found.append(Argument("offload_kqv", not node.value.value, written, node.lineno))
+        elif target.attr in FIELDS:
+            found += _argument(target.attr, node.value, names)
+    if found:
+        yield PythonCall("llama-cli", "CommonParams", found[0].line, tuple(found), open=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where a file has its names from: `as_` are names given on import, `foreign` classes that may be another's."""
+
+    as_: Mapping[str, str]
+    foreign: frozenset[str]
+
+    @classmethod
+    def of(cls, tree: ast.Module) -> Origins:
+        """Of all imports and classes of a source."""
+        given: dict[str, str] = {}
+        foreign: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                given |= {name.asname: name.name for name in node.names if name.asname and name.name in _CLASSES}
+                if node.level or not (node.module or "").startswith(_ENGINES):
+                    foreign |= {name.name for name in node.names}
+            elif isinstance(node, ast.ClassDef):
+                foreign.add(node.name)
+        return cls(given, frozenset(foreign))
+
+    def has_another(self, last: str, node: ast.Call) -> bool:
+        """Whether a class of this name is somebody else's: it comes from elsewhere, and takes none of the arguments."""
+        given = {keyword.arg for keyword in node.keywords}
+        return last in self.foreign and not given & {"model_path", "model", *FIELDS, *_RENAMED, *_NESTED}
+
+
+def _shell(node: ast.Call) -> Iterator[Command]:
+    """The command lines in a text that is handed to a shell: `subprocess.run("llama-server ...", shell=True)`."""
+    if dotted(node.func).rsplit(".", 1)[-1] in _SHELLS and node.args:
+        text = node.args[0]
+        if isinstance(text, ast.Constant) and isinstance(text.value, str):
+            yield from commands_in(text.value, node.lineno)
+        elif isinstance(text, ast.JoinedStr):
+            parts = [str(part.value) if isinstance(part, ast.Constant) else "${unknown}" for part in text.values]
+            yield from commands_in("".join(parts), node.lineno)
+
+
+def _call(node: ast.Call, names: Names, origins: Origins, *, exl3: bool) -> Iterator[PythonCall]:
     callee = dotted(node.func)
-    last = callee.removesuffix(".from_pretrained").rsplit(".", 1)[-1]
-    program = _CLASSES.get(last, "")
+    partial = callee.rsplit(".", 1)[-1] == "partial" and bool(node.args)
+    if partial:
+        callee = dotted(node.args[0])
+        node = ast.copy_location(ast.Call(node.args[0], node.args[1:], node.keywords), node)
+    first, _, rest = callee.partition(".")
+    last = (f"{origins.as_[first]}.{rest}" if first in origins.as_ else callee).strip(".")
+    last = last.removesuffix(".from_pretrained").rsplit(".", 1)[-1]
+    program = "" if origins.has_another(last, node) else _CLASSES.get(last, "")
     if last == "Cache" and exl3:
         program = EXL3
     elif last in {"load_autosplit", "load"} and _load_of(node):
@@ -108,7 +179,7 @@ def _call(node: ast.Call, names: Names, *, exl3: bool) -> Iterator[PythonCall]:
     if not program or not callee:
         return
     arguments: list[Argument] = []
-    unseen = any(isinstance(argument, ast.Starred) for argument in node.args)
+    unseen = partial or any(isinstance(argument, ast.Starred) for argument in node.args)
     if last == "Llama" and node.args and not isinstance(node.args[0], ast.Starred):
         arguments += _argument("model", node.args[0], names)
     for keyword in node.keywords:
@@ -134,7 +205,7 @@ def _argument(name: str, node: ast.expr, names: Names) -> Iterator[Argument]:
     written = ast.unparse(node)
     if value is not None:
         name = "model" if name in {"model_path", "filename"} else _RENAMED.get(name, name)
-        yield Argument(name, value, f"{name}={written[:120]}", node.lineno)
+        yield Argument(name, value, f"{name}={written[:120]}", node.lineno, names.variable_of(node))
 
 
 def _set(node: ast.Assign, names: Names) -> Iterator[Argument]:

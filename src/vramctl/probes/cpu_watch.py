@@ -12,11 +12,12 @@ from vramctl.records import Unknown
 
 @dataclass(frozen=True, slots=True)
 class CpuUse:
-    """Shares of all cores over some time, 0 to 1: of the watched process, and of everything else (foreign)."""
+    """Shares of all `cores` over some time, 0 to 1: of the watched process, and of everything else (foreign)."""
 
     own: float | Unknown
     foreign: float | Unknown
     seconds: float
+    cores: int = 1
 
 
 class CpuWatch:
@@ -29,13 +30,15 @@ class CpuWatch:
     def use(self) -> CpuUse:
         """What the processor did since this watch began."""
         seconds = time.monotonic() - self._start
-        whole = seconds * (psutil.cpu_count() or 1)
+        cores = psutil.cpu_count() or 1
+        whole = seconds * cores
         busy, own = _busy_seconds(), self._own_seconds()
         if whole <= 0 or isinstance(own, Unknown) or isinstance(self._own, Unknown):
             reason = own if isinstance(own, Unknown) else Unknown("the process was not there at the start")
-            return CpuUse(reason, reason, seconds)
+            return CpuUse(reason, reason, seconds, cores)
         mine = max(0.0, own - self._own)
-        return CpuUse(min(1.0, mine / whole), min(1.0, max(0.0, busy - self._busy - mine) / whole), seconds)
+        foreign = max(0.0, busy - self._busy - mine)
+        return CpuUse(min(1.0, mine / whole), min(1.0, foreign / whole), seconds, cores)
 
     def _own_seconds(self) -> float | Unknown:
         """Processor seconds of the engine's process and of this one (which waits, and asks NVML)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -27,10 +28,11 @@ _SUFFIXES = (
     ".conf",
     ".toml",
     ".modelfile",
+    ".ipynb",
 )
 _NAMES = ("Modelfile", "Dockerfile", ".env", "Procfile", "Makefile", "justfile")
 _SKIPPED = frozenset({"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"})
-_MOST_FILES, _DEEPEST = 200, 3
+_MOST_FILES, _MOST_FOLDERS, _DEEPEST = 200, 1000, 3
 _LARGEST_BYTES = 1 << 20
 _MOST_MODELS = 8
 ENVIRONMENT, SERVER_ENVIRONMENT = "environment", "the Ollama server's environment"
@@ -83,7 +85,7 @@ def look_audited(world: World, asked: Any, facts: Any) -> Audited | Absent:
         files |= found
         if not found:
             no_folder = isinstance(world.names(path), Unknown | Absent)
-            unread[path] = getattr(text, "reason", "") if no_folder else "the folder holds no configuration"
+            unread[path] = _why_unread(text) if no_folder else "the folder holds no configuration"
         elif not isinstance(text, str):
             folders[path] = set(found)
     audited = read_configs(files)
@@ -95,6 +97,11 @@ def look_audited(world: World, asked: Any, facts: Any) -> Audited | Absent:
         for folder, number in silent.items()
     }
     return Audited(audited.calls, {**unread, **named, **empty})
+
+
+def _why_unread(text: object) -> str:
+    reason = str(getattr(text, "reason", ""))
+    return f"the file cannot be read ({reason})" if isinstance(text, Unknown) else reason
 
 
 def _of_environment(facts: Any) -> Iterator[tuple[str, str]]:
@@ -116,23 +123,23 @@ def _command(pid: int) -> Any:
         return {"unknown": error.strerror or type(error).__name__}
 
 
-def _of_folder(world: World, folder: str, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Files of a folder that can configure an engine, at most 200, three folders deep."""
-    names = world.names(folder)
-    if isinstance(names, Unknown | Absent):
-        return
-    given = 0
-    for name in names:
-        path = name if folder in {".", "./"} else f"{folder.rstrip('/')}/{name}"
-        if name.endswith(_SUFFIXES) or name.startswith(_NAMES):
-            text = world.text(path, limit=_LARGEST_BYTES)
-            if isinstance(text, str):
-                yield path, text
-                given += 1
-        elif depth < _DEEPEST and "." not in name and name not in _SKIPPED:
-            yield from _of_folder(world, path, depth + 1)
-        if given >= _MOST_FILES:
-            return
+def _of_folder(world: World, folder: str) -> Iterator[tuple[str, str]]:
+    """Files of a folder that can configure an engine, at most 200, three folders deep; at most 1000 folders are looked into."""
+    waiting = deque([(folder, 0)])
+    given = looked = 0
+    while waiting and looked < _MOST_FOLDERS and given < _MOST_FILES:
+        here, depth = waiting.popleft()
+        looked += 1
+        names = world.names(here)
+        for name in names if isinstance(names, tuple) else ():
+            path = name if here in {".", "./"} else f"{here.rstrip('/')}/{name}"
+            if given < _MOST_FILES and (name.endswith(_SUFFIXES) or name.startswith(_NAMES)):
+                text = world.text(path, limit=_LARGEST_BYTES)
+                if isinstance(text, str):
+                    yield path, text
+                    given += 1
+            elif depth < _DEEPEST and "." not in name and name not in _SKIPPED:
+                waiting.append((path, depth + 1))
 
 
 def look_model_headers(world: World, asked: Any, facts: Any) -> Mapping[str, Mapping[str, int]] | Absent:

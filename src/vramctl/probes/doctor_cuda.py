@@ -67,9 +67,11 @@ def cuda_from(told: Json) -> CudaDriver | Unknown:
         return Unknown(f"the CUDA driver could not be asked: {answer.get('ended') or 'it gave no answer'}")
     errors = as_names(answer.get("errors"))
     ended = str(answer.get("ended") or "")
-    code = as_int(answer.get("init"))
+    code: int | Unknown | Absent = as_int(answer.get("init"))
     if isinstance(code, Unknown) and ended:
         code = Unknown(f"starting CUDA ended the process: {ended}")
+    elif answer["library"] is None and answer.get("init") is None:
+        code = Absent("there is no CUDA driver library")
     gpus = answer.get("gpus")
     return CudaDriver(
         library=answer["library"]

@@ -48,7 +48,7 @@ def look_host(world: World, asked: Any, facts: Any) -> HostFacts | Unknown:
         given["swapped_bytes"] = _swapped(world, process)
     else:
         given |= dict.fromkeys(("cpu_quota_cores", "memory_limit_bytes"), Absent("only Linux has cgroups"))
-        given |= dict.fromkeys(_LINUX_ONLY, Unknown("only told on Linux"))
+        given |= dict.fromkeys(_LINUX_ONLY, Absent("only told on Linux"))
     return HostFacts(**{key: value for key, value in given.items() if value is not None})
 
 
@@ -183,7 +183,9 @@ def _numa(world: World) -> dict[str, Any]:
         with_cpus = _words(world, "/sys/devices/system/node/has_cpu").strip()
         listed = [name for name in names if name.startswith("node") and name[4:].isdecimal()]
         nodes = _listed(with_cpus) if with_cpus else len(listed)
-    return {"numa_nodes": nodes, "numa_balancing": bool(moves) if isinstance(moves, int) else moves}
+    if isinstance(moves, int):
+        return {"numa_nodes": nodes, "numa_balancing": bool(moves)}
+    return {"numa_nodes": nodes, "numa_balancing": type(moves)(f"/proc/sys/kernel/numa_balancing: {moves.reason}")}
 
 
 def _listed(text: str) -> int:

@@ -35,11 +35,11 @@ def look_log(world: World, asked: Any, facts: Any) -> Log | Unknown | Absent:
 
 def look_log_findings(world: World, asked: Any, facts: Any) -> tuple[Finding, ...] | Unknown | Absent:
     """What `vramctl explain` finds in that log, root cause first."""
-    from vramctl.checks.log_findings import findings
-
     log = facts.fact("log")
     if not isinstance(log, Log):
         return log if isinstance(log, Unknown | Absent) else Unknown("the log could not be read")
+    from vramctl.checks.log_findings import findings
+
     found = findings(log)
     return found if asked.log else tuple(one for one in found if one.id not in _OLD_NEWS)
 
@@ -64,6 +64,8 @@ def _bounded(spec: str) -> dict[str, Any]:
     path = Path(spec)
     if path.is_fifo() and not spec.startswith(("/dev/fd/", "/proc/")):
         return {"unknown": f"{spec} is a pipe; give a file, or - for standard input"}
+    if path.is_char_device() or path.is_block_device() or spec in {"/proc/kmsg", "/proc/kcore"}:
+        return {"unknown": f"{spec} is a device, not a file"}
     plain = not spec.endswith((".gz", ".zst", ".xz", ".bz2")) and path.is_file()
     if plain and path.stat().st_size > HEAD_BYTES + TAIL_BYTES:
         with path.open("rb") as stream:

@@ -100,7 +100,8 @@ def _nvidia(world: World) -> tuple[tuple[int, ...] | Unknown | Absent, bool | Un
     if isinstance(module, str):
         found = version_numbers(module)
         return found or Unknown(f"its version is written {module.strip()!r:.40}"), Unknown("its flavour is not told")
-    return text, text
+    missing = type(text)(f"/proc/driver/nvidia/version: {text.reason}")
+    return missing, missing
 
 
 def _loaded(world: World) -> frozenset[str] | Unknown:

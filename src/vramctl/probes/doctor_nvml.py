@@ -30,6 +30,7 @@ MODES = {
 }  # fmt: skip
 # NVML's "not available" for the memory of a process (Windows' WDDM).
 _NO_VALUE = (1 << 64) - 1
+_MOST_BYTES = 1 << 50  # no GPU has a pebibyte: a driver that says so says nothing
 _NO_MIG = Absent("this GPU has no MIG")
 _SHARED_MEMORY_NAMES = ("GB10", "ORIN", "THOR", "TEGRA", "XAVIER")
 
@@ -181,6 +182,11 @@ def _whole(raw: Mapping[str, Any], key: str) -> int | Unknown:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else _missing(raw, key)
 
 
+def _bytes(raw: Mapping[str, Any], key: str) -> int | Unknown:
+    value = _whole(raw, key)
+    return value if isinstance(value, Unknown) or value < _MOST_BYTES else Unknown(f"NVML tells {value} bytes")
+
+
 def _number(raw: Mapping[str, Any], key: str, scale: float = 1.0) -> float | Unknown:
     value = raw.get(key)
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12:
@@ -223,7 +229,7 @@ Size = int | Unknown
 def _memory(value: object, name: object, world: World) -> tuple[Size, Size, Size, Size, bool]:
     """Total, free, used and reserved bytes, and whether they are the system's memory."""
     if isinstance(value, dict) and isinstance(value.get("total"), int) and value["total"] > 0:
-        total, free, used, reserved = (_whole(value, key) for key in ("total", "free", "used", "reserved"))
+        total, free, used, reserved = (_bytes(value, key) for key in ("total", "free", "used", "reserved"))
         return total, free, used, reserved, _shares_memory(name)
     why = Unknown(f"NVML on memory: {_error(value) or 'not told'}")
     if _error(value) == "not-supported" and _shares_memory(name):

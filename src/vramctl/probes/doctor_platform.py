@@ -52,7 +52,7 @@ def look_platform(world: World, asked: Any, facts: Any) -> Platform | Unknown:
     told = world.ask("platform", _platform)
     if not isinstance(told, dict) or _text(told.get("system")) not in _SYSTEMS:
         reason = told.reason if isinstance(told, Unknown | Absent) else f"no known system: {told!r:.80}"
-        return Unknown(f"which operating system this is could not be told: {reason}")
+        return Unknown(_no_system(world, told, reason))
     system = _SYSTEMS[_text(told["system"])]
     linux = system == "linux"
     libc = told.get("libc")
@@ -70,6 +70,13 @@ def look_platform(world: World, asked: Any, facts: Any) -> Platform | Unknown:
         glibc=_glibc(libc) if linux else Absent("only Linux has it"),
         board=_board(world) if linux else Absent("only told on Linux"),
         suspends=_number(world.text("/sys/power/suspend_stats/success")) if linux else Unknown("only told on Linux"),
+    )
+
+
+def _no_system(world: World, told: object, reason: str) -> str:
+    missing = not world.live and isinstance(told, Unknown | Absent)
+    return (
+        "the operating system is not in this recording" if missing else f"the operating system is not known: {reason}"
     )
 
 
@@ -217,10 +224,13 @@ def _environment_of(world: World, pid: int) -> Mapping[str, str] | Unknown | Abs
 def _variables(pid: int) -> dict[str, str]:
     try:
         raw = Path(f"/proc/{pid}/environ").read_bytes()
+        line = raw or Path(f"/proc/{pid}/cmdline").read_bytes()
     except FileNotFoundError:
         return {"absent": "there is no such process, or this system has no /proc"}
     except OSError as error:
         return {"unknown": error.strerror or type(error).__name__}
+    if not line:
+        return {"unknown": "it has ended already, or belongs to the kernel"}
     pairs = (part.partition("=") for part in raw.decode("utf-8", "replace").split("\0") if part)
     return {name: value for name, equals, value in pairs if equals}
 

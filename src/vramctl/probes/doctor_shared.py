@@ -21,7 +21,7 @@ def look_gpu_shared(world: World, asked: Any, facts: Any) -> Mapping[str, int] |
     """Bytes of system memory behind the GPU by process (`pid 1234`), as Windows' performance counter has them."""
     platform = facts.fact("platform")
     if not isinstance(platform, Platform):
-        return Unknown("which system this is could not be told")
+        return Unknown("the operating system is not known")
     if platform.system != "windows":
         return Absent("only Windows moves GPU memory to system memory")
     ran = world.run("powershell", "-NoProfile", "-Command", _SCRIPT, timeout_seconds=8, key="windows shared gpu memory")

@@ -26,7 +26,7 @@ def learnt_key(device: Device) -> str:
 
 def read_learnt(environ: Mapping[str, str] | None = None) -> dict[str, int]:
     """Bytes of driver context by `learnt_key`; empty where nothing was learnt."""
-    with suppress(OSError, ValueError, AttributeError, TypeError, RecursionError):
+    with suppress(OSError, ValueError, AttributeError, TypeError, RuntimeError):  # RuntimeError: no home
         path = _file(os.environ if environ is None else environ)
         if path.stat().st_size <= MOST_BYTES:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -41,13 +41,17 @@ def write_learnt(context_bytes: Mapping[str, int], environ: Mapping[str, str] | 
     """Keeps these figures beside those of other GPUs; whether that could be done."""
     environ = os.environ if environ is None else environ
     kept = read_learnt(environ) | {key: size for key, size in context_bytes.items() if key}
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # RuntimeError: no home
         path = _file(environ)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"context_bytes": kept}, file, indent=1)
-        Path(name).replace(path)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({"context_bytes": kept}, file, indent=1)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
         return True
     return False
 

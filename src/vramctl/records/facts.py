@@ -445,6 +445,8 @@ class Setting:
     program: str
     call: int = 0
     """Which call or command line it belongs to (they are numbered over all files)."""
+    taken_from: Setting | None = None
+    """The variable of a .env file from which a source takes the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

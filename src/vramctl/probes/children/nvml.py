@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -32,8 +33,8 @@ def dump(nvml: Any) -> dict[str, Any]:
             return question()
         except nvml.NVMLError as error:
             return {"error": names.get(getattr(error, "value", None), "unknown")}
-        except (AttributeError, TypeError, ValueError, IndexError, OSError, ctypes.ArgumentError) as error:
-            return {"error": f"{type(error).__name__}: {error}"}
+        except Exception as error:  # an old driver, or no NVML at all: what one call does must not end the others
+            return {"error": f"{type(error).__name__}: {error}"[:300]}
 
     started = time.monotonic()
     failed = ask(nvml.nvmlInit)
@@ -155,7 +156,11 @@ def _mig_instances(nvml: Any, h: Any) -> int:
 
 def _processes(nvml: Any, h: Any, kind: str) -> list[dict[str, Any]]:
     found = []
-    for process in getattr(nvml, f"nvmlDeviceGet{kind}RunningProcesses")(h)[:MOST_PROCESSES]:
+    try:
+        running = getattr(nvml, f"nvmlDeviceGet{kind}RunningProcesses")(h)
+    except nvml.NVMLLibraryMismatchError:  # drivers before 510 know the older form of the call only
+        running = getattr(nvml, f"nvmlDeviceGet{kind}RunningProcesses_v2")(h)
+    for process in running[:MOST_PROCESSES]:
         try:
             name = _plain(nvml.nvmlSystemGetProcessName(process.pid))
         except nvml.NVMLError:
@@ -192,7 +197,9 @@ def _plain(value: Any) -> Any:
 
 
 def main(folder: str) -> None:
-    """Write the answer to stdout."""
+    """Write the answer to the standard output that was given; what libraries print goes to the standard error."""
+    stream = os.dup(1)
+    os.dup2(2, 1)
     sys.path.insert(0, folder)
     try:
         import pynvml
@@ -200,7 +207,8 @@ def main(folder: str) -> None:
         answer: dict[str, Any] = {"unknown": f"nvidia-ml-py cannot be imported: {missing}"}
     else:
         answer = dump(pynvml)
-    sys.stdout.write(json.dumps(answer) + "\n")
+    with os.fdopen(stream, "w", encoding="utf-8") as out:
+        out.write(json.dumps(answer, default=repr) + "\n")
 
 
 if __name__ == "__main__":
