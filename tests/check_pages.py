@@ -20,6 +20,8 @@ _NAMES = {
     "vfio": "Kept for virtual machines", "wsl": "A Linux driver inside WSL", "wsl1": "WSL 1", "dxg": "Without /dev/dxg",
     "path": "The loader does not find it", "update": "The driver of Windows is missing or blocks it",
     "none": "Without an instance", "profile": "The profile", "licence": "The licence",
+    "host": "In a container whose host lacks it", "stub": "A stub is found", "here": "The loader passes over it",
+    "override": "With LLAMA_CPP_LIB_PATH",
 }  # fmt: skip
 
 
@@ -40,7 +42,12 @@ def page(layer: str, check: Check) -> str:
 
 def index() -> str:
     """All checks in causal order."""
-    lines = ["# Checks of `vramctl doctor`", "", "In causal order: after a blocker, what lies behind it is not checked.", ""]
+    lines = [
+        "# Checks of `vramctl doctor`",
+        "",
+        "In causal order: after a blocker, what lies behind it is not checked.",
+        "",
+    ]
     layer = ""
     for name, check in all_checks():
         if name != layer:

@@ -37,5 +37,5 @@ def rewritten(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for readme in (*READMES, ROOT / "docs" / "explain.md", ROOT / "docs" / "plan.md"):
+    for readme in (*READMES, ROOT / "docs" / "explain.md", ROOT / "docs" / "plan.md", ROOT / "docs" / "doctor.md"):
         readme.write_text(rewritten(readme.read_text(encoding="utf-8")), encoding="utf-8")

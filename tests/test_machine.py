@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,24 @@ def test_planted_secrets_of_all_forms_are_gone_and_an_engines_words_stay() -> No
     assert redactor.value("x", {"eos": "</s>", "tokenizer": "x", "hf_token": "y", "API_KEY": "z"}) == {
         "eos": "</s>", "tokenizer": "x", "hf_token": "***", "API_KEY": "***",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_text_is_read_as_windows_programs_write_it(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.env").write_text("N_CTX=4096 ü", encoding=encoding)
+    assert World().text(str(tmp_path / "a.env")) == "N_CTX=4096 ü"
+
+
+def test_a_question_that_takes_long_is_announced_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vramctl.world.machine.SLOW_SECONDS", 0.01)
+    told: list[str] = []
+    world = World(on_wait=told.append)
+    world.ask("slow one", lambda: time.sleep(0.2) or 1)
+    world.ask("quick one", lambda: 1)
+    time.sleep(0.05)
+    assert told == ["slow one"]
+
+
+def test_a_recording_that_is_like_a_number_is_like_nothing(tmp_path: Path) -> None:
+    (tmp_path / "recording.json").write_text('{"schema": "vramctl.recording/1", "like": 5, "answers": {"a": 1}}')
+    assert Recorded(str(tmp_path)).answer("a", lambda: None) == 1

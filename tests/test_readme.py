@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from readme import READMES, outputs, printed
+from readme import READMES, ROOT, outputs, printed
 
 
 def installed() -> str | None:
@@ -23,6 +23,16 @@ def installed() -> str | None:
 def test_the_outputs_are_what_the_commands_print(readme: object) -> None:
     found = outputs(readme.read_text(encoding="utf-8"))  # type: ignore[attr-defined]
     assert len(found) >= 2
+    for arguments, body in found.items():
+        assert printed(arguments) == body, f"run `python tests/readme.py`: vramctl {arguments}"
+
+
+@pytest.mark.engine
+@pytest.mark.skipif(installed() != "2026.10.11549", reason="the outputs are of xllamacpp 2026.10.11549")
+@pytest.mark.parametrize("page", ["plan.md", "doctor.md"])
+def test_the_pages_outputs_are_what_the_commands_print(page: str) -> None:
+    found = outputs((ROOT / "docs" / page).read_text(encoding="utf-8"))
+    assert found
     for arguments, body in found.items():
         assert printed(arguments) == body, f"run `python tests/readme.py`: vramctl {arguments}"
 

@@ -65,6 +65,11 @@ def test_the_code_of_a_notebook_is_read() -> None:
         "from functools import partial\nfrom llama_cpp import Llama\npartial(Llama, n_gpu_layers=0)\n",
         "from .engine import Llama\nLlama(model_path='m.gguf', n_gpu_layers=0)\n",
         "import xllamacpp\nparams = xllamacpp.CommonParams()\nparams.n_gpu_layers = 0\n",
+        "from llama_cpp.server.settings import ModelSettings\nModelSettings(model='m.gguf', n_gpu_layers=0)\n",
+        (
+            "from haystack_integrations.components.generators.llama_cpp import LlamaCppGenerator\n"
+            "LlamaCppGenerator(model='m.gguf', model_kwargs={'n_gpu_layers': 0})\n"
+        ),
     ],
 )
 def test_a_call_is_found_under_other_names(text: str) -> None:
@@ -72,7 +77,12 @@ def test_a_call_is_found_under_other_names(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["from drawing import Llama\nLlama(color='white')\n", "class Llama:\n    pass\nLlama(size=3)\n"]
+    "text",
+    [
+        "from drawing import Llama\nLlama(color='white')\n",
+        "class Llama:\n    pass\nLlama(size=3)\n",
+        "class ModelSettings:\n    pass\nModelSettings(model='x')\n",
+    ],
 )
 def test_a_class_of_the_same_name_is_not_an_engine(text: str) -> None:
     assert settings("zoo.py", text) == []
@@ -97,3 +107,8 @@ def test_a_file_of_thousands_of_calls_is_read_in_part_and_said_so() -> None:
     audited: Audited = read_configs({"many.py": IMPORT + "Llama('m.gguf')\n" * 2000})
     assert len(audited.calls) == MOST_CALLS
     assert audited.unread["many.py"] == f"only its first {MOST_CALLS} calls were looked at"
+
+
+def test_guidance_has_a_class_of_langchains_name_with_other_defaults() -> None:
+    (call,) = read_configs({"g.py": "from guidance import models\nmodels.LlamaCpp('m.gguf', n_gpu_layers=-1)\n"}).calls
+    assert call[-1].name == "**"

@@ -171,3 +171,32 @@ def test_memory_of_windows_processes_is_unknown_not_zero() -> None:
     gpu = asked(answers_of("healthy-windows")).fact("gpus")[0]
     assert gpu.driver_model == "wddm"
     assert all(isinstance(process.used_bytes, Unknown) for process in gpu.processes)
+
+
+OLD = (
+    FAKE
+    + """
+class NVMLLibraryMismatchError(Exception): pass
+class Process: pid, usedGpuMemory = 7, 1 << 20
+def nvmlDeviceGetComputeRunningProcesses(handle): raise NVMLLibraryMismatchError("unversioned")
+def nvmlDeviceGetComputeRunningProcesses_v2(handle): return [Process]
+def nvmlDeviceGetGraphicsRunningProcesses(handle): raise NVMLLibraryMismatchError("unversioned")
+def nvmlSystemGetProcessName(pid): return b"llama-server"
+def nvmlDeviceGetUUID(handle): raise RuntimeError("what no call should do")
+print("a library that prints")
+"""
+)
+
+
+def test_a_driver_before_510_is_asked_for_processes_in_the_older_form(tmp_path: Path) -> None:
+    first = doctor_nvml.ask_nvml(run_child(tmp_path, OLD))["gpus"][0]
+    assert first["compute_processes"] == [{"pid": 7, "name": "llama-server", "used": 1 << 20}]
+    assert "error" in first["graphics_processes"]
+    assert first["uuid"] == {"error": "RuntimeError: what no call should do"}
+
+
+def test_sizes_that_no_gpu_has_are_unknown() -> None:
+    full = (1 << 64) - 1
+    gpu = doctor_nvml.read_gpu({"memory": {"total": full, "free": full, "used": 0, "reserved": 0}}, 0, World())
+    assert isinstance(gpu.total_bytes, Unknown)
+    assert gpu.used_bytes == 0

@@ -283,10 +283,11 @@ def cuda_init_fails(
 
 def _breaks_programs(cuda: CudaDriver, code: object) -> Iterator[Finding]:
     """Without a GPU: a driver library that crashes or hangs takes every program with it that looks for one."""
+    library = cuda.library if isinstance(cuda.library, str) else "a libcuda"
     if isinstance(code, Unknown) and _ENDED in code.reason:
         yield Finding(
             WARNING,
-            f"There is no NVIDIA GPU, but {cuda.library} is loaded as the CUDA driver, and {_ending(code.reason)}.",
+            f"There is no NVIDIA GPU, but {library} is loaded as the CUDA driver, and {_ending(code.reason)}.",
             (f"in a child process {_ending(code.reason)}",),
             "Take its folder out of LD_LIBRARY_PATH, or remove the package that it belongs to.",
         )

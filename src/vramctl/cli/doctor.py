@@ -69,7 +69,7 @@ def command(
         _running(pid)
     asked = Asked(engines=engines, python=python, pid=pid, configs=configs, log=log, active=active, only=only)
     recording, recorded = Recording() if record else None, Recorded(replay) if replay else None
-    world = World(recorded or recording)
+    world = World(recorded or recording, lambda what: out.progress(f"still waiting for an answer: {what}"))
     if recorded:
         asked = asked.as_recorded(recorded.document.get("asked"))
     out.progress("looking at hardware, driver, libraries and engines")

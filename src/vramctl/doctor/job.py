@@ -11,7 +11,7 @@ from vramctl.doctor.facts import Asked, MachineFacts
 from vramctl.doctor.looks import LOOKS
 from vramctl.doctor.verdict import machine_lines, verdict
 from vramctl.records.diagnosis import FINE, OK, PROBLEM, SKIPPED, UNCLEAR, Diagnosis
-from vramctl.records.facts import Nvml, OllamaServer
+from vramctl.records.facts import CudaDriver, Nvml, OllamaServer
 from vramctl.records.finding import ERROR, WARNING, Finding
 from vramctl.records.unknown import Absent, Unknown
 from vramctl.world.machine import World
@@ -56,6 +56,10 @@ def _blind(facts: MachineFacts, asked: Asked) -> Iterator[str]:
     nvml, pci, engines = facts.fact("nvml"), facts.fact("pci"), facts.fact("engines")
     if isinstance(pci, Unknown) and not (isinstance(nvml, Nvml) and nvml.gpus):
         yield f"the PCI bus: {pci.reason}"
+    cuda = facts.fact("cuda") if isinstance(nvml, Nvml) and nvml.gpus else None
+    code = cuda.init_code if isinstance(cuda, CudaDriver) else cuda
+    if isinstance(code, Unknown):
+        yield f"whether CUDA starts: {code.reason}"
     found_kinds = {engine.kind for engine in engines} if isinstance(engines, tuple) else set()
     for kind in asked.engines:
         if kind == "ollama" and isinstance(facts.fact("ollama"), OllamaServer):

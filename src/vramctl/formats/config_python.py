@@ -16,6 +16,7 @@ LLAMA, EXL2, EXL3, OLLAMA = "llama-cpp-python", "exllamav2", "exllamav3", "ollam
 # Classes by their last name. LangChain's and LlamaIndex's hand their arguments on to `Llama()`.
 _CLASSES: dict[str, str] = {
     "Llama": LLAMA, "LlamaCpp": LLAMA, "ChatLlamaCpp": LLAMA, "LlamaCppEmbeddings": LLAMA, "LlamaCPP": LLAMA,
+    "LlamaCppGenerator": LLAMA, "LlamaCppChatGenerator": LLAMA, "ModelSettings": LLAMA,
     "ChatOllama": OLLAMA, "OllamaLLM": OLLAMA, "Ollama": OLLAMA, "OllamaEmbeddings": OLLAMA,
     "ExLlamaV2Config": EXL2, "ExLlamaV2Cache": EXL2, "ExLlamaV2Cache_8bit": EXL2, "ExLlamaV2Cache_Q4": EXL2,
     "ExLlamaV2Cache_Q6": EXL2, "ExLlamaV2Cache_Q8": EXL2, "ExLlamaV2DynamicGenerator": EXL2,
@@ -24,7 +25,7 @@ _RENAMED = {"context_window": "n_ctx", "n_seq_max": "n_parallel"}
 _NESTED = frozenset({"model_kwargs", "options"})
 _PROGRAMS = frozenset({"llama-server", "llama-cli", "llama-completion", "llama-mtmd-cli", "llama-run"})
 # Modules that have these classes, or hand them on.
-_ENGINES = ("llama_cpp", "langchain", "llama_index", "exllamav2", "exllamav3", "ollama")
+_ENGINES = ("llama_cpp", "haystack", "langchain", "llama_index", "exllamav2", "exllamav3", "ollama")
 _SHELLS = frozenset({
     "run", "Popen", "call", "check_call", "check_output", "system", "popen", "split", "getoutput", "create_subprocess_shell",
 })  # fmt: skip
@@ -124,10 +125,12 @@ def _params(tree: ast.Module, names: Names) -> Iterator[PythonCall]:
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Where a file has its names from: `as_` are names given on import, `foreign` classes that may be another's."""
+    """Where a file has its names from: `as_` are names given on import, `foreign` classes that may be another's; `guidance` is
+    whether it uses guidance, whose LlamaCpp has other defaults than LangChain's."""
 
     as_: Mapping[str, str]
     foreign: frozenset[str]
+    guidance: bool
 
     @classmethod
     def of(cls, tree: ast.Module) -> Origins:
@@ -141,12 +144,13 @@ class Origins:
                     foreign |= {name.name for name in node.names}
             elif isinstance(node, ast.ClassDef):
                 foreign.add(node.name)
-        return cls(given, frozenset(foreign))
+        guidance = any(_imports(node, "guidance") for node in ast.walk(tree))
+        return cls(given, frozenset(foreign), guidance)
 
     def has_another(self, last: str, node: ast.Call) -> bool:
         """Whether a class of this name is somebody else's: it comes from elsewhere, and takes none of the arguments."""
         given = {keyword.arg for keyword in node.keywords}
-        return last in self.foreign and not given & {"model_path", "model", *FIELDS, *_RENAMED, *_NESTED}
+        return last in self.foreign and not given & {"model_path", *FIELDS, *_RENAMED, *_NESTED}
 
 
 def _shell(node: ast.Call) -> Iterator[Command]:
@@ -179,7 +183,11 @@ def _call(node: ast.Call, names: Names, origins: Origins, *, exl3: bool) -> Iter
     if not program or not callee:
         return
     arguments: list[Argument] = []
-    unseen = partial or any(isinstance(argument, ast.Starred) for argument in node.args)
+    unseen = (
+        partial
+        or (last == "LlamaCpp" and origins.guidance)
+        or any(isinstance(argument, ast.Starred) for argument in node.args)
+    )
     if last == "Llama" and node.args and not isinstance(node.args[0], ast.Starred):
         arguments += _argument("model", node.args[0], names)
     for keyword in node.keywords:

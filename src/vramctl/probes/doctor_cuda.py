@@ -64,7 +64,11 @@ def cuda_from(told: Json) -> CudaDriver | Unknown:
     """The record of a `child cuda` answer."""
     answer = as_dict(told)
     if "library" not in answer:
-        return Unknown(f"the CUDA driver could not be asked: {answer.get('ended') or 'it gave no answer'}")
+        ended = str(answer.get("ended") or "")
+        if ended and not ended.startswith("exit code"):  # it crashed or hung while it was loaded
+            why = Unknown(f"starting CUDA ended the process: {ended}")
+            return CudaDriver(library=why, driver_version=why, init_code=why, init_name=why, gpus=why)
+        return Unknown(f"the CUDA driver could not be asked: {ended or 'it gave no answer'}")
     errors = as_names(answer.get("errors"))
     ended = str(answer.get("ended") or "")
     code: int | Unknown | Absent = as_int(answer.get("init"))

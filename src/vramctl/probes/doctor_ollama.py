@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from vramctl.world.machine import World
 
 DEFAULT_URL = "http://127.0.0.1:11434"
 _SECONDS = 1.0
+_SECONDS_IN_ALL = 4.0
 _MOST_ANSWER = 4 << 20
 _MOST_MODELS = 4
 _WANTED = (
@@ -89,6 +91,16 @@ def _fetched(world: World, url: str, body: Mapping[str, str] | None = None) -> A
 
 
 def _answer(url: str, body: Mapping[str, str] | None) -> Any:
+    """The answer, or why there is none, within the time for all of it: a server may send a byte now and then for ever."""
+    told: list[Any] = []
+    thread = threading.Thread(target=lambda: told.append(_asked_server(url, body)), daemon=True)
+    thread.start()
+    thread.join(_SECONDS_IN_ALL)
+    return told[0] if told else {"unknown": f"no whole answer within {_SECONDS_IN_ALL:g} s"}
+
+
+def _asked_server(url: str, body: Mapping[str, str] | None) -> Any:
+    import http.client
     import urllib.error  # 60 ms that a recording does not need
     import urllib.request
 
@@ -103,8 +115,8 @@ def _answer(url: str, body: Mapping[str, str] | None) -> Any:
     except urllib.error.URLError as error:
         refused = isinstance(error.reason, ConnectionRefusedError)
         return {"absent" if refused else "unknown": "nobody listens there" if refused else str(error.reason)}
-    except (OSError, ValueError) as error:
-        return {"unknown": f"{type(error).__name__}: {error}"}
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
+        return {"unknown": f"{type(error).__name__}: {error}"[:200]}
 
 
 def _unit(world: World) -> dict[str, str]:

@@ -8,10 +8,13 @@ be replayed anywhere.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +27,8 @@ from vramctl.world.redact import Redactor
 SCHEMA = "vramctl.recording/1"
 RECORDING = "recording.json"
 MAX_RECORDING = 64 << 20
+SLOW_SECONDS = 1.5
+_QUICK = ("file ", "stat ", "list ", "environ")
 _MOST_LIKE = 8  # recordings that stand on each other
 
 Json = Any
@@ -42,8 +47,10 @@ class World:
     """Questions to a machine. No method raises for what the machine does; failures are Unknown, what is not there is
     Absent."""
 
-    def __init__(self, source: Source | None = None) -> None:
+    def __init__(self, source: Source | None = None, on_wait: Callable[[str], object] | None = None) -> None:
+        """`on_wait` is told the name of a question that takes longer than a person expects."""
         self._source: Source = source or Live()
+        self._on_wait = on_wait
 
     @property
     def live(self) -> bool:
@@ -52,13 +59,27 @@ class World:
 
     def ask(self, key: str, look: Callable[[], Json]) -> Json | Unknown | Absent:
         """The answer to any question that gives JSON: NVML, a child process, a library's imports, a web server."""
-        found = self._source.answer(key, look)
+        with self._announced(key):
+            found = self._source.answer(key, look)
         if isinstance(found, dict):
             if "unknown" in found:
                 return Unknown(str(found["unknown"]))
             if "absent" in found:
                 return Absent(str(found["absent"]))
         return found
+
+    @contextmanager
+    def _announced(self, key: str) -> Iterator[None]:
+        if self._on_wait is None or not self.live or key.startswith(_QUICK):
+            yield
+            return
+        timer = threading.Timer(SLOW_SECONDS, self._on_wait, (key,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def text(self, path: str, *, limit: int = 1 << 20) -> str | Unknown | Absent:
         """A small file as text, at most its first `limit` bytes (files of /proc and /sys too)."""
@@ -161,7 +182,7 @@ def _load(folder: str, depth: int) -> tuple[dict[str, Json], dict[str, Json]]:
     document = _document(path)
     like = document.get("like", [])
     answers: dict[str, Json] = {}
-    for name in [like] if isinstance(like, str) else like:
+    for name in [like] if isinstance(like, str) else like if isinstance(like, list) else []:
         if depth == 0:
             raise _no_recording(path, "it stands on too many others")
         answers |= _load(str(path.parent / str(name)), depth - 1)[1]
@@ -206,9 +227,21 @@ def _read(path: str, limit: int) -> Json:
                 left -= len(part)
         finally:
             os.close(descriptor)
-        return b"".join(parts).decode("utf-8", "replace")
+        return _decoded(b"".join(parts))
     except OSError as error:
         return _failed(error)
+
+
+def _decoded(raw: bytes) -> str:
+    """As UTF-8; files that Windows' editors and PowerShell write by their mark, which is left out."""
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ):
+        if raw.startswith(mark):
+            return raw[len(mark) :].decode(name, "replace")
+    return raw.decode("utf-8", "replace")
 
 
 def _listed(path: str) -> Json:
