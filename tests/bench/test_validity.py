@@ -36,7 +36,9 @@ def test_a_quiet_machine_at_its_power_limit_counts() -> None:
 
 
 def test_foreign_work_counts_only_where_the_processor_computes() -> None:
-    assert reasons(foreign_cpu=0.5) == ("contended: other processes used 50% of the processor meanwhile",)
+    assert reasons(foreign_cpu=0.5, cores=2) == ("contended: other processes used 1.0 of 2 cores meanwhile",)
+    assert reasons(foreign_cpu=0.02, cores=64)[0].startswith("contended")  # more than one of 64 cores: all wait for it
+    assert reasons(foreign_cpu=0.05, cores=2) == ()
     assert reasons(foreign_cpu=0.5, on_cpu=False) == ()
     assert reasons(foreign_cpu=Unknown("no /proc")) == ()
 

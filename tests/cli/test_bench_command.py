@@ -82,7 +82,7 @@ def test_what_cannot_be_measured_says_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "vramctl.bench.job.look_gpus", lambda: __import__("vramctl.records").records.Unknown("not found")
+        "vramctl.planning.ready.look_gpus", lambda: __import__("vramctl.records").records.Unknown("not found")
     )
     found = [model if part == "MODEL" else part for part in arguments]
     assert main(["bench", *found, "--json"]) == code
@@ -110,3 +110,47 @@ def test_requests_at_a_time_go_through_a_server(model: str, capsys: pytest.Captu
 def test_an_address_where_nobody_answers_could_not_be_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "http://127.0.0.1:9", "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["code"] == "no-server"
+
+
+def _slower(saved: dict[str, Any], *, valid: bool) -> str:
+    """A saved run with half the speed and twelve even samples."""
+    found = json.loads(json.dumps(saved)) | {"valid": valid, "invalid_because": [] if valid else ["contended: test"]}
+    found["rows"][0]["decode_tokens_per_second"] = {
+        "median": 50.0,
+        "ci95": [49.9, 50.1],
+        "samples": [50.0] * 12,
+        "unit": "t/s",
+    }
+    return json.dumps(found)
+
+
+def test_a_regression_counts_only_between_runs_that_count(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved = document(capsys, "bench", model, *QUICK, code=0)
+    saved["rows"][0]["decode_tokens_per_second"] |= {"median": 100.0, "ci95": [99.0, 101.0]}
+    saved |= {"valid": True, "invalid_because": []}
+    Path("before.json").write_text(json.dumps(saved))
+    for valid, code in ((True, 1), (False, 3)):
+        Path("after.json").write_text(_slower(saved, valid=valid))
+        assert main(["bench", "compare", "before.json", "after.json"]) == code
+        assert "1 of" in capsys.readouterr().out
+    Path("after.json").write_text(_slower(saved, valid=True).replace("llama", "x").replace("EPYC", "Ryzen"))
+    main(["bench", "compare", "before.json", "after.json"])
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_json_is_alone_on_stdout_beside_a_comparison(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", model, *QUICK, "--save", "a.json", "--markdown"]) == 0
+    assert capsys.readouterr().out.startswith("**")
+    assert main(["bench", model, *QUICK, "--against", "a.json", "--json"]) in {0, 1, 3}
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["schema"] == "vramctl.bench/1"
+    assert "95 % interval" in shown.err
+    assert main(["bench", model, *QUICK[:-2], "--rounds", "1", "--prompt", "16", "--against", "a.json"]) == 3
+    assert "no row in common" in capsys.readouterr().err

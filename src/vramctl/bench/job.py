@@ -5,22 +5,21 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from vramctl.bench.measure import Samples, Say, measure
-from vramctl.bench.request import Case, Request, cases
+from vramctl.bench.request import Case, Effort, Request, cases
 from vramctl.bench.stats import stat
 from vramctl.bench.validity import activity, invalid_because
 from vramctl.engines.engine import Engine, Running
 from vramctl.engines.reported import placement as reported_placement
+from vramctl.errors import Wrong
 from vramctl.plan.roofline import decode_bound, decode_reads
 from vramctl.planning import Request as PlanRequest
 from vramctl.planning import make_plan
-from vramctl.planning.ready import default_engine, machine_facts, refuse_misfit
+from vramctl.planning.ready import Machine, default_engine, look_machine, machine_facts, refuse_misfit
 from vramctl.probes.bandwidth import look_host_bandwidth
 from vramctl.probes.cpu_watch import CpuWatch, on_battery
-from vramctl.probes.device_watch import NvmlWatcher
-from vramctl.probes.gpus import look_gpus
 from vramctl.probes.host import look_host
 from vramctl.records import Device, Plan, Unknown
 from vramctl.records.measurement import Bench, Limit, Measured, Row, Stat
@@ -31,51 +30,52 @@ OpenFile = Callable[[Plan], str]
 _IN_CACHES = 256 * MIB  # large servers' last caches; below that memory bandwidth is no bound
 
 
-def run_bench(request: Request, *, say: Say, open_file: OpenFile, engine: Engine | None = None) -> Bench:
+def run_bench(
+    request: Request, *, say: Say, open_file: OpenFile, engine: Engine | None = None, machine: Machine | None = None
+) -> Bench:
     """Every case of the request measured on `engine` (default: the best llama.cpp library found here).
 
     `open_file` gives a file to load for a plan's model: itself, or a stand-in.  CouldNotTell where no engine can run, Wrong
-    where the model does not fit and was not forced.
+    where the model does not fit and was not forced; of several cases, one that does not fit is a row that failed.
     """
-    found = look_gpus()
-    devices = () if isinstance(found, Unknown) else found
-    todo = cases(request, has_gpu=bool(devices))
+    machine = machine or look_machine()
+    todo = cases(request, has_gpu=bool(machine.devices))
     engine = engine or default_engine(request.engine_path)
     host = look_host()
     threads = request.settings.n_threads or (host.physical_cores if isinstance(host.physical_cores, int) else 1)
-    bandwidths, sources = _bandwidths(devices, threads, host.available_bytes, say)
-    rows: list[tuple[Row, str]] = []
-    invalid: list[str] = []
-    notes: list[str] = []
-    model = ""
-    file, stand_in = "", False
+    job = _Job(request, engine, machine, *_bandwidths(machine.devices, threads, host.available_bytes, say), say)
+    done: list[_Done] = []
+    model, file = request.model, ""
     for case in todo:
-        plan = _plan(request, case, devices)
-        refuse_misfit(plan, force=request.force, case=case.name)
+        plan = job.plan(case)
+        model = plan.model.reference
+        try:
+            refuse_misfit(plan, force=request.force, case=case.name)
+        except Wrong as misfit:
+            if len(todo) == 1:
+                raise
+            done.append(_Done(replace(_empty_row(case, plan), failed=misfit.what)))
+            continue
         file = file or open_file(plan)
-        model, stand_in = plan.model.reference, file != plan.model.reference
-        row, why = _measured(case, plan, file, engine, devices, bandwidths, sources, say)
-        rows.append(row)
-        invalid += [f"{case.name}: {reason}" if case.name else reason for reason in why]
+        done.append(job.measured(case, plan, file))
+    return _bench(model, file not in {"", model}, engine.vehicle, machine, job, done)
+
+
+def _bench(
+    model: str, stand_in: bool, vehicle: str, machine: Machine, job: _Job, done: Sequence[_Done]
+) -> Bench:  # fmt: skip
+    notes = [f"{one.row.name}: {note}" if one.row.name else note for one in done for note in one.notes]
     if stand_in:
         notes.append("a stand-in ran: its text is noise; speculative acceptance and expert routing are not measured")
-    notes.append(
-        f"the context holds what was measured; prompts are random tokens, nothing is sampled ({engine.vehicle})"
-    )
+    notes.append(f"prompts are random tokens, nothing is sampled ({vehicle})")
+    invalid = [f"{one.row.name}: {why}" if one.row.name else why for one in done for why in one.invalid_because]
+    if all(one.row.failed for one in done):
+        invalid = ["nothing was measured"]
     return Bench(
-        model=model, stand_in=stand_in, engine=next((name for _, name in rows if name), ""), machine=machine_facts(devices),
-        rows=tuple(row for row, _ in rows),
-        valid=not invalid, invalid_because=tuple(dict.fromkeys(invalid)), notes=tuple(notes),
-        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), bandwidths=bandwidths,
-    )  # fmt: skip
-
-
-def _plan(request: Request, case: Case, devices: Sequence[Device]) -> Plan:
-    return make_plan(
-        PlanRequest(
-            model=request.model, settings=case.asked, gpus=None if devices else ("none",), utilization=request.utilization,
-            engine_path=request.engine_path,
-        )
+        model=model, stand_in=stand_in, engine=next((one.engine for one in done if one.engine), ""),
+        machine=machine_facts(machine.devices), rows=tuple(one.row for one in done),
+        valid=not invalid, invalid_because=tuple(dict.fromkeys(invalid)), notes=tuple(dict.fromkeys(notes)),
+        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), bandwidths=job.bandwidths,
     )  # fmt: skip
 
 
@@ -93,43 +93,76 @@ def _bandwidths(
     return found, tuple(sources)
 
 
-def _measured(
-    case: Case, plan: Plan, file: str, engine: Engine, devices: Sequence[Device],
-    bandwidths: Mapping[str, float | Unknown], sources: tuple[str, ...], say: Say,
-) -> tuple[tuple[Row, str], tuple[str, ...]]:  # fmt: skip
-    """One case's row with the engine's name, and why its figures do not count."""
-    say(f"loading {plan.model.reference}{': ' + case.name if case.name else ''}")
-    row = Row(
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A case's row, the engine that ran it, why its figures do not count, and what else to say."""
+
+    row: Row
+    engine: str = ""
+    invalid_because: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    request: Request
+    engine: Engine
+    machine: Machine
+    bandwidths: Mapping[str, float | Unknown]
+    sources: tuple[str, ...]
+    say: Say
+
+    def plan(self, case: Case) -> Plan:
+        """Where the case's bytes go on this machine."""
+        request = self.request
+        asked = PlanRequest(
+            model=request.model,
+            settings=case.asked,
+            utilization=request.utilization,
+            engine_path=request.engine_path,
+        )
+        return make_plan(asked, devices=self.machine.devices)
+
+    def measured(self, case: Case, plan: Plan, file: str) -> _Done:
+        """One case's row, and whether its figures count."""
+        self.say(f"loading {plan.model.reference}{': ' + case.name if case.name else ''}")
+        row = _empty_row(case, plan)
+        with ExitStack() as stack:
+            watcher = stack.enter_context(self.machine.watcher())
+            watcher.mark("loading")
+            began = self.engine.clock.now_seconds()
+            run = stack.enter_context(self.engine.load(file, plan.settings))
+            if isinstance(run, Ended | Unknown):
+                return _Done(replace(row, failed=run.what if isinstance(run, Ended) else run.reason))
+            pid = run.loaded.pid if isinstance(run.loaded.pid, int) else None
+            watcher.mark("loaded", pid=pid)
+            processor = CpuWatch(pid)
+            samples = measure(
+                run, case.effort, clock=self.engine.clock, watcher=watcher, say=self.say, began_seconds=began
+            )
+            use, resident = processor.use(), _resident(run)
+            row = replace(_row(row, run.loaded, samples), host_resident_bytes=resident)
+        watches = watcher.watches()
+        decode = row.decode_tokens_per_second
+        limit = _limit(plan, samples.effort, self.bandwidths, self.sources, decode)
+        row = replace(row, limit=limit, activity=tuple(activity(watch, decode) for watch in watches))
+        why = invalid_because(
+            foreign_cpu=use.foreign, cores=use.cores, battery=on_battery(), watches=watches, decode=decode,
+            on_cpu=plan.layers_on_gpu != plan.layers_total,
+        )  # fmt: skip
+        return _Done(row, run.loaded.engine, why, tuple(samples.notes))
+
+
+def _empty_row(case: Case, plan: Plan) -> Row:
+    counted = isinstance(plan.layers_on_gpu, int)
+    return Row(
         name=case.name,
         settings=plan.settings,
         prompt_tokens=case.effort.prompt_tokens,
         depth=case.effort.depth,
         placement=plan.placement,
+        layers=f"{plan.layers_on_gpu}/{plan.layers_total}" if counted else "",
     )
-    row = replace(
-        row, layers=f"{plan.layers_on_gpu}/{plan.layers_total}" if isinstance(plan.layers_on_gpu, int) else ""
-    )
-    with ExitStack() as stack:
-        watcher = stack.enter_context(NvmlWatcher(devices))
-        watcher.mark("loading")
-        run = stack.enter_context(engine.load(file, plan.settings))
-        if isinstance(run, Ended | Unknown):
-            return (replace(row, failed=run.what if isinstance(run, Ended) else run.reason), ""), ()
-        pid = run.loaded.pid if isinstance(run.loaded.pid, int) else None
-        watcher.mark("loaded", pid=pid)
-        processor = CpuWatch(pid)
-        samples = measure(run, case.effort, clock=engine.clock, watcher=watcher, say=say)
-        use, resident = processor.use(), _resident(run)
-        row = _row(row, run.loaded, samples)
-        row = replace(row, host_resident_bytes=resident)
-    watches = watcher.watches()
-    decode = row.decode_tokens_per_second
-    on_cpu = plan.layers_on_gpu != plan.layers_total
-    row = replace(
-        row, limit=_limit(plan, case, bandwidths, sources, decode), activity=tuple(activity(watch, decode) for watch in watches)
-    )  # fmt: skip
-    why = invalid_because(foreign_cpu=use.foreign, battery=on_battery(), watches=watches, decode=decode, on_cpu=on_cpu)
-    return (row, f"{run.loaded.engine}"), why
 
 
 def _row(row: Row, loaded: Loaded, samples: Samples) -> Row:
@@ -137,11 +170,12 @@ def _row(row: Row, loaded: Loaded, samples: Samples) -> Row:
     load = loaded.load_seconds
     return replace(
         row,
+        prompt_tokens=samples.effort.prompt_tokens,
         placement=row.placement if isinstance(reported, Unknown) else reported,
         prefill_tokens_per_second=_stat(samples.prefill, "tokens/s", samples.unknown.get("prefill")),
         decode_tokens_per_second=_stat(samples.decode, "tokens/s", samples.unknown.get("decode")),
-        ttft_seconds=_stat(samples.ttft, "s", None),
-        gap_seconds=_stat(samples.gaps, "s", None),
+        ttft_seconds=_stat(samples.ttft, "s", samples.unknown.get("ttft")),
+        gap_seconds=_stat(samples.gaps, "s", samples.unknown.get("ttft")),
         load_seconds=stat([load], "s") if isinstance(load, float | int) else load,
         first_run_seconds=samples.first_run_seconds,
         failed=samples.ended,
@@ -160,10 +194,10 @@ def _resident(run: Running) -> int | Unknown:
 
 
 def _limit(
-    plan: Plan, case: Case, bandwidths: Mapping[str, float | Unknown], sources: tuple[str, ...], decode: Measured
+    plan: Plan, effort: Effort, bandwidths: Mapping[str, float | Unknown], sources: tuple[str, ...], decode: Measured
 ) -> Limit:
     """The bound of memory bandwidth at the depth in the middle of what was decoded."""
-    depth = case.effort.depth + case.effort.decode_tokens // 2
+    depth = effort.depth + effort.decode_tokens // 2
     reads = decode_reads(plan.model, plan.settings, plan.devices, depth)
     if not isinstance(reads, Unknown) and 0 < reads.on("host") < _IN_CACHES:
         reads = Unknown(

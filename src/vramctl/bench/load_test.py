@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from vramctl.engines.http_api import Api, ApiFailed
 
-REQUEST_SECONDS = 600.0
+LEAST_WAIT_SECONDS, WAITS = 120.0, 4
+"""A request is given up after so many times the seconds of its row, and never before LEAST_WAIT_SECONDS."""
 
 
 @dataclass(slots=True)
@@ -18,12 +19,15 @@ class Requests:
     """What was measured with `parallel` requests at a time, per round and per request; seconds and tokens per second."""
 
     parallel: int
+    asked: int = 0
     throughput: list[float] = field(default_factory=list)
     per_second: list[float] = field(default_factory=list)
     first_token: list[float] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
     decode: list[float] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    ended: str = ""
+    """Why it stopped early: every request of a round failed."""
 
 
 @dataclass(slots=True)
@@ -39,10 +43,15 @@ def load_test(
 ) -> Requests:
     """Rounds of `parallel` requests that start together; a first round warms up and is not counted."""
     found, rng = Requests(parallel), random.Random(7)
-    _round(api, parallel, prompt_tokens, n_tokens, n_vocab, rng)
+    patience = max(LEAST_WAIT_SECONDS, WAITS * seconds)
+    wall, ones = _round(api, parallel, prompt_tokens, n_tokens, n_vocab, rng, patience)
+    if all(one.error for one in ones):
+        return Requests(parallel, asked=parallel, failed=[one.error for one in ones], ended=ones[0].error)
     start = time.monotonic()
     for _ in range(rounds):
-        wall, ones = _round(api, parallel, prompt_tokens, n_tokens, n_vocab, rng)
+        began = time.monotonic()
+        wall, ones = _round(api, parallel, prompt_tokens, n_tokens, n_vocab, rng, patience)
+        found.asked += parallel
         good = [one for one in ones if not one.error]
         found.failed += [one.error for one in ones if one.error]
         if good:
@@ -53,13 +62,15 @@ def load_test(
             found.gaps += [b - a for a, b in zip(one.arrivals, one.arrivals[1:], strict=False)]
             if one.tokens > 1 and one.arrivals[-1] > one.arrivals[0]:
                 found.decode.append((one.tokens - 1) / (one.arrivals[-1] - one.arrivals[0]))
-        if time.monotonic() - start > seconds or not good:
+        now = time.monotonic()
+        found.ended = "" if good else ones[0].error
+        if not good or now - start + (now - began) / 2 >= seconds:
             break
     return found
 
 
 def _round(
-    api: Api, parallel: int, prompt_tokens: int, n_tokens: int, n_vocab: int, rng: random.Random
+    api: Api, parallel: int, prompt_tokens: int, n_tokens: int, n_vocab: int, rng: random.Random, patience: float
 ) -> tuple[float, list[_One]]:
     """Seconds from the common start to the last end, and each request's own story."""
     prompts = [[rng.randrange(1, max(2, n_vocab)) for _ in range(prompt_tokens)] for _ in range(parallel)]
@@ -68,7 +79,7 @@ def _round(
     def ask(one: _One, prompt: list[int]) -> None:
         gate.wait()
         try:
-            for at, tokens in _pieces(api, prompt, n_tokens):
+            for at, tokens in _pieces(api, prompt, n_tokens, patience):
                 one.arrivals.append(at)
                 one.tokens = max(one.tokens, tokens)
         except ApiFailed as error:
@@ -86,14 +97,14 @@ def _round(
     return max(time.monotonic() - start, 1e-9), ones
 
 
-def _pieces(api: Api, prompt: list[int], n_tokens: int) -> Iterator[tuple[float, int]]:
+def _pieces(api: Api, prompt: list[int], n_tokens: int, patience: float) -> Iterator[tuple[float, int]]:
     """(seconds since the request began, tokens so far) of each piece that arrives."""
     body = {
         "prompt": prompt, "n_predict": n_tokens, "stream": True, "cache_prompt": False, "ignore_eos": True, "temperature": 0.0,
         "timings_per_token": True,
     }  # fmt: skip
     count = 0
-    for at, reply in api.stream("/completion", body, timeout_seconds=REQUEST_SECONDS):
+    for at, reply in api.stream("/completion", body, timeout_seconds=patience):
         document = reply.document
         if reply.status != 200 or not isinstance(document, dict) or "error" in document:
             raise ApiFailed(reply.error, timed_out=False)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from vramctl.bench.measure import Effort
 from vramctl.errors import BadInput
 from vramctl.records import Settings
 from vramctl.units import pad
 
 _USUAL_DEPTHS = (2048, 8192)
 _ROOM = 64  # tokens beside those that are measured: the warm-up's, and the answer's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How much is measured: sizes in tokens, at most `rounds` rounds and about `seconds` seconds after the warm-up.
+
+    It stops early where the 95 % intervals of prefill and decode are narrower than `enough` of their medians.  `in_all_seconds`
+    bounds loading, warm-up and measuring together.  `keep_sizes`: they were asked for, and are not cut on a slow machine.
+    """
+
+    prompt_tokens: int = 512
+    decode_tokens: int = 64
+    depth: int = 0
+    answer_tokens: int = 8
+    rounds: int = 20
+    seconds: float = 60.0
+    enough: float = 0.02
+    in_all_seconds: float = math.inf
+    keep_sizes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +102,13 @@ def _depth_cases(request: Request, *, has_gpu: bool) -> Sequence[Case]:
         if has_gpu:
             found.append(Case(f"{depth} tokens, GPU", asked, effort))
         if not has_gpu or request.on_cpu_too:
-            found.append(
-                Case(f"{depth} tokens, CPU", replace(asked, n_gpu_layers=0 if has_gpu else None), effort, on_cpu=True)
-            )
+            found.append(Case(f"{depth} tokens, CPU", _without_gpu(asked) if has_gpu else asked, effort, on_cpu=True))
     return found
+
+
+def _without_gpu(asked: Settings) -> Settings:
+    """The settings with which nothing is computed on a GPU: without layers alone, prompts still are (op_offload)."""
+    return replace(asked, n_gpu_layers=0, op_offload=False)
 
 
 def _with_room(asked: Settings, effort: Effort) -> Settings:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from vramctl.bench.load_test import Requests, load_test
-from vramctl.bench.measure import Say, measure
+from vramctl.bench.measure import Samples, Say, measure
 from vramctl.bench.request import Request
 from vramctl.bench.stats import stat
 from vramctl.bench.validity import invalid_because
@@ -26,7 +26,7 @@ from vramctl.probes.cpu_watch import CpuUse, CpuWatch, on_battery
 from vramctl.probes.device_watch import NvmlWatcher
 from vramctl.probes.gpus import look_gpus
 from vramctl.records import Plan, Settings, Unknown
-from vramctl.records.measurement import Bench, Row
+from vramctl.records.measurement import Bench, Measured, Row
 from vramctl.records.run import Ended, Loaded
 from vramctl.units import pad
 
@@ -67,23 +67,32 @@ def _loaded_by_ollama(api: Api, url: str) -> str:
 def bench_server(request: Request, *, say: Say) -> Bench:
     """A server that runs already: single requests, or several at a time. Its settings are its own."""
     engine, model = server_engine(request.model)
+    notes: list[str] = []
+    failed: tuple[str, ...] = ()
     with _loaded(engine, model, Settings()) as run:
         processor = CpuWatch(run.loaded.pid if isinstance(run.loaded.pid, int) else None)
         if request.parallels:
-            rows = _parallel_rows(request, run.loaded, Api(request.model), say)
+            rows, failed = _parallel_rows(request, run.loaded, Api(request.model), say)
         else:
             with NvmlWatcher(()) as watcher:
                 samples = measure(run, request.effort, clock=engine.clock, watcher=watcher, say=say)
-            row = Row(
-                name="one at a time", settings=Settings(), prompt_tokens=request.effort.prompt_tokens, depth=request.effort.depth,
-                prefill_tokens_per_second=stat(samples.prefill, "tokens/s"),
-                decode_tokens_per_second=stat(samples.decode, "tokens/s"),
-                ttft_seconds=stat(samples.ttft, "s"), gap_seconds=stat(samples.gaps, "s"),
-                first_run_seconds=samples.first_run_seconds, failed=samples.ended,
-            )  # fmt: skip
-            rows = (row,)
+            rows, notes = (_single_row(samples),), samples.notes
         use = processor.use()
-    return _bench(request.model, run.loaded.engine, rows, stand_in=False, use=use)
+    return _bench(request.model, run.loaded.engine, rows, stand_in=False, use=use, notes=notes, failed=failed)
+
+
+def _single_row(samples: Samples) -> Row:
+    def told(values: list[float], unit: str, what: str) -> Measured:
+        return Unknown(samples.unknown[what]) if not values and what in samples.unknown else stat(values, unit)
+
+    effort = samples.effort
+    return Row(
+        name="one at a time", settings=Settings(), prompt_tokens=effort.prompt_tokens, depth=effort.depth,
+        prefill_tokens_per_second=told(samples.prefill, "tokens/s", "prefill"),
+        decode_tokens_per_second=told(samples.decode, "tokens/s", "decode"),
+        ttft_seconds=told(samples.ttft, "s", "ttft"), gap_seconds=told(samples.gaps, "s", "ttft"),
+        first_run_seconds=samples.first_run_seconds, failed=samples.ended,
+    )  # fmt: skip
 
 
 def bench_parallel(request: Request, *, say: Say, open_file: OpenFile) -> Bench:
@@ -105,13 +114,15 @@ def bench_parallel(request: Request, *, say: Say, open_file: OpenFile) -> Bench:
     with _loaded(engine, file, plan.settings) as run:
         assert isinstance(run, ServerRun)
         processor = CpuWatch(run.loaded.pid if isinstance(run.loaded.pid, int) else None)
-        rows = _parallel_rows(request, run.loaded, Api(run.url), say)
+        rows, failed = _parallel_rows(request, run.loaded, Api(run.url), say)
         use = processor.use()
-    return _bench(plan.model.reference, run.loaded.engine, rows, stand_in=file != plan.model.reference, use=use)
+    stand_in = file != plan.model.reference
+    return _bench(plan.model.reference, run.loaded.engine, rows, stand_in=stand_in, use=use, failed=failed)
 
 
-def _parallel_rows(request: Request, loaded: Loaded, api: Api, say: Say) -> tuple[Row, ...]:
-    rows = []
+def _parallel_rows(request: Request, loaded: Loaded, api: Api, say: Say) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """A row for each number of requests at a time, and what is to be said of requests that failed."""
+    rows, failed = [], []
     for parallel in request.parallels:
         say(f"{parallel} requests at a time")
         effort = request.effort
@@ -120,7 +131,11 @@ def _parallel_rows(request: Request, loaded: Loaded, api: Api, say: Say) -> tupl
             seconds=effort.seconds, n_vocab=_vocabulary(api),
         )  # fmt: skip
         rows.append(_row(found, loaded.settings, request))
-    return tuple(rows)
+        if found.failed:
+            failed.append(
+                f"{len(found.failed)} of {found.asked} requests failed with {parallel} at a time: {found.failed[0]}"
+            )
+    return tuple(rows), tuple(failed)
 
 
 def _row(found: Requests, settings: Settings, request: Request) -> Row:
@@ -129,7 +144,7 @@ def _row(found: Requests, settings: Settings, request: Request) -> Row:
         parallel=found.parallel, decode_tokens_per_second=stat(found.decode, "tokens/s of one request"),
         throughput_tokens_per_second=stat(found.throughput, "tokens/s of all requests"),
         requests_per_second=stat(found.per_second, "requests/s"), ttft_seconds=stat(found.first_token, "s"),
-        gap_seconds=stat(found.gaps, "s"), failed=found.failed[0] if found.failed and not found.throughput else "",
+        gap_seconds=stat(found.gaps, "s"), failed=found.ended,
     )  # fmt: skip
 
 
@@ -162,16 +177,25 @@ def _loaded(engine: Engine, model: str, settings: Settings) -> Iterator[Running]
         yield run
 
 
-def _bench(model: str, engine: str, rows: tuple[Row, ...], *, stand_in: bool, use: CpuUse) -> Bench:
+def _bench(
+    model: str,
+    engine: str,
+    rows: tuple[Row, ...],
+    *,
+    stand_in: bool,
+    use: CpuUse,
+    notes: Sequence[str] = (),
+    failed: Sequence[str] = (),
+) -> Bench:
     found = look_gpus()
     why = invalid_because(
-        foreign_cpu=use.foreign, battery=on_battery(), watches=(), decode=Unknown("judged per row"),
+        foreign_cpu=use.foreign, cores=use.cores, battery=on_battery(), watches=(), decode=Unknown("judged per row"),
         on_cpu=isinstance(found, Unknown),
     )  # fmt: skip
     return Bench(
-        model=model, stand_in=stand_in, engine=engine, rows=rows, valid=not why, invalid_because=why,
+        model=model, stand_in=stand_in, engine=engine, rows=rows, valid=not (why or failed), invalid_because=(*failed, *why),
         machine=machine_facts(() if isinstance(found, Unknown) else found),
-        notes=("through a server: HTTP and sampling are in these figures",),
+        notes=(*notes, "through a server: HTTP and sampling are in these figures"),
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
 

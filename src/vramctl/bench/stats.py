@@ -12,7 +12,7 @@ from vramctl.records.unknown import Unknown
 FEWEST = 6
 """Fewer samples than these have no 95 % interval: even from the least to the greatest is less sure."""
 SAME = 0.02
-"""Two medians whose ratio's interval lies within 1 +- SAME are called the same."""
+"""Two medians whose ratio's interval lies within 1 +- SAME are the same; higher or lower are ratios beyond it."""
 
 
 def stat(samples: Sequence[float], unit: str) -> Measured:
@@ -26,7 +26,9 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float] | Unknown:
     """The 95 % interval of the median by order statistics: holds for any distribution (binomial with p = 1/2)."""
     count = len(samples)
     if count < FEWEST:
-        return Unknown(f"{count} samples are too few for a 95 % interval ({FEWEST} are needed)")
+        return Unknown(
+            f"{count} sample{' is' if count == 1 else 's are'} too few for a 95 % interval ({FEWEST} are needed)"
+        )
     ordered = sorted(samples)
     rank = _rank(count)
     return float(ordered[rank - 1]), float(ordered[count - rank])
@@ -55,7 +57,7 @@ def compare(before: Measured, after: Measured, *, quantity: str, row: str) -> Ra
         interval: tuple[float, float] | Unknown = Unknown("one of the two has too few samples for an interval")
     else:
         interval = (after.ci95[0] / before.ci95[1], after.ci95[1] / before.ci95[0])
-    return Ratio(quantity, row, ratio, interval, _verdict(interval))
+    return Ratio(quantity, row, ratio, interval, _verdict(ratio, interval))
 
 
 def paired(before: Sequence[float], after: Sequence[float]) -> tuple[float, tuple[float, float] | Unknown]:
@@ -64,12 +66,13 @@ def paired(before: Sequence[float], after: Sequence[float]) -> tuple[float, tupl
     return float(median(ratios)), median_interval(ratios)
 
 
-def _verdict(interval: tuple[float, float] | Unknown) -> str:
+def _verdict(ratio: float, interval: tuple[float, float] | Unknown) -> str:
+    """Higher or lower only beyond SAME: one load differs from the next by more than the samples of one load tell."""
     if isinstance(interval, Unknown):
         return "unclear"
     low, high = interval
-    if low > 1:
+    if low > 1 and ratio > 1 + SAME:
         return "higher"
-    if high < 1:
+    if high < 1 and ratio < 1 - SAME:
         return "lower"
     return "same" if low > 1 - SAME and high < 1 + SAME else "unclear"

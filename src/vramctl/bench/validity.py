@@ -10,8 +10,8 @@ from vramctl.records.measurement import Activity, Measured, Stat
 from vramctl.records.verification import DeviceWatch
 from vramctl.units import MIB
 
-MOST_FOREIGN = 0.10
-"""Of all cores, when the processor computes; tokens/s of a 2-core machine halve with one core taken (docs/bench.md)."""
+MOST_FOREIGN, MOST_FOREIGN_CORES = 0.10, 0.7
+"""Of all cores, when the processor computes, or of one core: where all cores compute, they wait for the one that is shared."""
 MOST_SPREAD = 0.10
 OTHERS_GREW_BYTES = 256 * MIB
 # Bits of nvmlDeviceGetCurrentClocksEventReasons that slow a GPU down for other reasons than its usual power limit (nvml.h).
@@ -31,9 +31,13 @@ def invalid_because(
     watches: Sequence[DeviceWatch],
     decode: Measured,
     on_cpu: bool,
+    cores: int = 1,
 ) -> tuple[str, ...]:
-    """Why these figures do not count; empty where they do. What is not known is not said."""
-    return tuple(_reasons(foreign_cpu, battery, watches, decode, on_cpu))
+    """Why these figures do not count; empty where they do. What is not known is not said.
+
+    `foreign_cpu` is the share of all `cores` that other processes used.
+    """
+    return tuple(_reasons(foreign_cpu, battery, watches, decode, on_cpu, cores))
 
 
 def _reasons(
@@ -42,9 +46,10 @@ def _reasons(
     watches: Sequence[DeviceWatch],
     decode: Measured,
     on_cpu: bool,
+    cores: int,
 ) -> Iterator[str]:
-    if on_cpu and isinstance(foreign_cpu, float) and foreign_cpu > MOST_FOREIGN:
-        yield f"contended: other processes used {foreign_cpu:.0%} of the processor meanwhile"
+    if on_cpu and isinstance(foreign_cpu, float) and foreign_cpu > min(MOST_FOREIGN, MOST_FOREIGN_CORES / cores):
+        yield f"contended: other processes used {foreign_cpu * cores:.1f} of {cores} cores meanwhile"
     if battery is True:
         yield "on battery: processors and GPUs run slower"
     for watch in watches:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,8 @@ from vramctl.errors import BadInput
 from vramctl.records import Plan, Settings
 
 if TYPE_CHECKING:
-    from vramctl.bench.request import Request
-    from vramctl.records.measurement import Bench
+    from vramctl.bench.request import Effort, Request
+    from vramctl.records.measurement import Bench, Ratio
 
 EPILOG = """\b
 MODEL is what `vramctl plan` takes. One that is no local file runs as a
@@ -44,9 +45,11 @@ Examples:
 
 \b
 Exit codes: 0 measured, 1 below a floor, slower than before or does not fit,
-2 wrong usage, 3 nothing could be measured.
+2 wrong usage, 3 nothing could be measured, or slower in a run that does not
+count.
 """
 SMOKE_FILE = "reports/perf_gpu_smoke.json"
+SMOKE_PROMPT, SMOKE_DECODE, SHORT_SECONDS, SMOKE_SECONDS = 128, 32, 20.0, 40.0
 
 
 @click.command("bench", cls=SectionedCommand, epilog=EPILOG)
@@ -57,7 +60,13 @@ SMOKE_FILE = "reports/perf_gpu_smoke.json"
 @click.option("--generate", "decode_tokens", type=Count(), default=64, show_default=True, help="Tokens to decode.")
 @click.option("--depth", type=click.IntRange(0), default=0, help="Tokens in the cache before. Default: none.")
 @click.option("--rounds", type=Count(), default=20, show_default=True, help="At most so many rounds.")
-@click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True, help="About so long for a row.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    help="About so long for a row; --smoke, --all: 20.",
+)
 @click.option("--layers", metavar="N[,N...]", help="Compare these n_gpu_layers: 0,8,16,auto.")
 @click.option("--long-context", type=Contexts(), default=(), help="Compare these lengths of context, CPU and GPU.")
 @click.option("--smoke", is_flag=True, help=f"Under a minute; writes {SMOKE_FILE} too.")
@@ -80,26 +89,41 @@ def command(
         return _compare(model[1:], out)
     if len(model) != 1:
         raise click.UsageError("Give one MODEL, or `compare BEFORE AFTER`.")
-    from vramctl.bench.measure import Effort
-    from vramctl.bench.request import Request
+    from vramctl.bench.request import Effort, Request
 
     before = _saved(against) if against else None
     effort = Effort(
-        prompt_tokens=prompt_tokens, decode_tokens=decode_tokens, depth=depth, rounds=rounds, seconds=seconds
-    )
-    if smoke:
-        effort = replace(
-            effort,
-            prompt_tokens=min(prompt_tokens, 128),
-            decode_tokens=min(decode_tokens, 32),
-            seconds=min(seconds, 20),
-        )
+        prompt_tokens=prompt_tokens, decode_tokens=decode_tokens, depth=depth, rounds=rounds, seconds=seconds,
+        keep_sizes=_given("prompt_tokens") or _given("decode_tokens"),
+    )  # fmt: skip
+    effort = _less(effort, smoke=smoke, everything=everything)
+    if before is not None and before.rows and not effort.keep_sizes:
+        effort = replace(effort, prompt_tokens=before.rows[0].prompt_tokens, keep_sizes=True)
     request = Request(
         model=model[0], settings=settings, effort=effort, layers=_layers(layers), depths=long_context,
         on_cpu_too=bool(long_context), engine_path=engine_path, force=force, everything=everything, parallels=parallels,
     )  # fmt: skip
     bench = _run(request, out)
     return _tell(bench, before, against, out, save=save, html=html, as_markdown=as_markdown, smoke=smoke, floor=floor)
+
+
+def _given(option: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def _less(effort: Effort, *, smoke: bool, everything: bool) -> Effort:
+    """The effort of a smoke test, and of each row of --all, where more was not asked for."""
+    if smoke:
+        effort = replace(
+            effort,
+            prompt_tokens=effort.prompt_tokens if _given("prompt_tokens") else min(effort.prompt_tokens, SMOKE_PROMPT),
+            decode_tokens=effort.decode_tokens if _given("decode_tokens") else min(effort.decode_tokens, SMOKE_DECODE),
+        )
+    if (smoke or everything) and not _given("seconds"):
+        effort = replace(effort, seconds=SHORT_SECONDS, in_all_seconds=SMOKE_SECONDS if smoke else math.inf)
+    return effort
 
 
 def _run(request: Request, out: Output) -> Bench:
@@ -161,12 +185,20 @@ def _tell(
         answer_json(document)
     else:
         write(bench_text.markdown(bench) if as_markdown else bench_text.bench_text(bench, out.page))
-    code = _floor(bench, floor)
+    code = max(_floor(bench, floor), _outcome(bench))
     if before is not None and against is not None:
         code = max(code, _against(before, bench, against, out))
-    if all(row.failed for row in bench.rows):
-        return max(code, 1)
     return code
+
+
+def _outcome(bench: Bench) -> int:
+    """1 where a row failed, 3 where nothing was measured at all."""
+    from vramctl.records.measurement import Stat
+
+    if any(row.failed for row in bench.rows):
+        return 1
+    figures = ("prefill_tokens_per_second", "decode_tokens_per_second", "throughput_tokens_per_second", "ttft_seconds")
+    return 0 if any(isinstance(getattr(row, name), Stat) for row in bench.rows for name in figures) else 3
 
 
 def _floor(bench: Bench, floor: float | None) -> int:
@@ -186,13 +218,26 @@ def _floor(bench: Bench, floor: float | None) -> int:
 
 
 def _against(before: Bench, after: Bench, name: str, out: Output) -> int:
+    """Prints the comparison: 1 where something got worse, 3 where there is nothing to compare."""
     from vramctl.bench.against import against
     from vramctl.show import bench_text
 
     ratios = against(before, after)
-    text = bench_text.compare_text(name, "this run", ratios, out.page)
+    if not ratios:
+        write(f"{name} and this run have no row in common: nothing was compared\n", stream=sys.stderr)
+        return 3
+    text = bench_text.compare_text((name, before), ("this run", after), ratios, out.page)
     write(f"\n{text}", stream=sys.stderr if out.json else sys.stdout)
-    return 1 if any(bench_text.is_worse(one) for one in ratios) else 0
+    return _regression(before, after, ratios)
+
+
+def _regression(before: Bench, after: Bench, ratios: Sequence[Ratio]) -> int:
+    """1 where something got worse, 3 where it seems so and one of the two runs does not count."""
+    from vramctl.show import bench_text
+
+    if not any(bench_text.is_worse(one) for one in ratios):
+        return 0
+    return 1 if before.valid and after.valid else 3
 
 
 def _compare(files: tuple[str, ...], out: Output) -> int:
@@ -201,7 +246,8 @@ def _compare(files: tuple[str, ...], out: Output) -> int:
 
     if len(files) != 2:
         raise click.UsageError("`bench compare` takes two saved runs: BEFORE AFTER.")
-    ratios = against(*(_saved(file) for file in files))
+    before, after = (_saved(file) for file in files)
+    ratios = against(before, after)
     if not ratios:
         raise BadInput(
             "nothing-to-compare", "The two runs have no row in common.",
@@ -210,8 +256,8 @@ def _compare(files: tuple[str, ...], out: Output) -> int:
     if out.json:
         answer_json(bench_json.compare_document(files[0], files[1], ratios))
     else:
-        answer(bench_text.compare_text(files[0], files[1], ratios, out.page), None)
-    return 1 if any(bench_text.is_worse(one) for one in ratios) else 0
+        answer(bench_text.compare_text((files[0], before), (files[1], after), ratios, out.page), None)
+    return _regression(before, after, ratios)
 
 
 def _saved(file: str) -> Bench:

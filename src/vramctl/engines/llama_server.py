@@ -57,7 +57,7 @@ class LlamaServer:
             return
         wanted, missing = server_arguments(settings, known)
         loaded = Loaded(
-            vehicle=self.vehicle, engine=Path(self.program).name, version=Unknown("not started"), model=model,
+            vehicle=self.vehicle, engine=_program_name(self.program), version=Unknown("not started"), model=model,
             settings=settings, not_applied=missing,
         )  # fmt: skip
         for attempt in range(PORTS_TRIED):
@@ -140,3 +140,9 @@ def _port_was_taken(failed: Ended) -> bool:
 
 
 __all__ = ["AttachedServer", "LlamaServer", "ServerRun", "free_port", "wheel_server"]
+
+
+def _program_name(program: str) -> str:
+    """How people know the program."""
+    name = Path(program).name
+    return "llama-server of xllamacpp's wheel" if name == "wheel_server.py" else name

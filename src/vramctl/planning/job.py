@@ -22,19 +22,29 @@ _PROGRAM_OF_KIND = {"gguf": "llama-server", "exl2": "exllamav2", "gptq": "exllam
 _DEFAULT_PROGRAM = {"llama.cpp": "llama-server", "ollama": "ollama", "exllamav2": "exllamav2", "exllamav3": "exllamav3"}
 
 
-def make_plan(request: Request, *, progress: Callable[[str], None] | None = None) -> Plan:
+def make_plan(
+    request: Request, *, devices: Sequence[Device] | None = None, progress: Callable[[str], None] | None = None
+) -> Plan:
     """The Plan that answers one request; VramctlError where none can be made. `progress` is told what goes on."""
-    return make_plans((request,), progress=progress)[0]
+    return make_plans((request,), devices=devices, progress=progress)[0]
 
 
-def make_plans(requests: Sequence[Request], *, progress: Callable[[str], None] | None = None) -> tuple[Plan, ...]:
-    """Plans for several requests, in their order; models, devices and engines are looked at once."""
+def make_plans(
+    requests: Sequence[Request],
+    *,
+    devices: Sequence[Device] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[Plan, ...]:
+    """Plans for several requests, in their order; models, devices and engines are looked at once.
+
+    `devices` are this machine's GPUs where the caller has looked already; they take the place of what the requests name.
+    """
     say = progress or (lambda _: None)
     models: dict[str, Model] = {}
-    machines = [_devices(request) for request in requests]
+    machines = [_devices(request) if devices is None else tuple(devices) for request in requests]
     found = []
-    with Witnesses(max_devices=max(len(devices) for devices in machines), say=say) as witnesses:
-        for request, devices in zip(requests, machines, strict=True):
+    with Witnesses(max_devices=max(len(there) for there in machines), say=say) as witnesses:
+        for request, there in zip(requests, machines, strict=True):
             if request.model not in models:
                 say(f"reading {request.model}")
                 models[request.model] = look_model(request.model)
@@ -42,7 +52,7 @@ def make_plans(requests: Sequence[Request], *, progress: Callable[[str], None] |
             program = _program(request, model)
             make = {"ollama": plan_with_ollama, "exllamav2": plan_with_exllama, "exllamav3": plan_with_exllama,
                     "tabbyapi": plan_with_exllama}.get(program, plan_with_llama_cpp)  # fmt: skip
-            found.append(make(request, model, program, devices, _host(request), witnesses))
+            found.append(make(request, model, program, there, _host(request), witnesses))
     return tuple(found)
 
 

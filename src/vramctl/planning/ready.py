@@ -4,14 +4,40 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from vramctl.engines.binding import Binding
 from vramctl.engines.builds import look_build
 from vramctl.engines.engine import Engine
 from vramctl.errors import CouldNotTell, Wrong
+from vramctl.probes.device_watch import NvmlWatcher
+from vramctl.probes.gpus import look_gpus
 from vramctl.probes.host import look_host
 from vramctl.records import Device, Plan, Unknown
 from vramctl.units import format_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The GPUs of the machine that a model is to run on, and what answers for them like pynvml (None: pynvml itself)."""
+
+    gpus: tuple[Device, ...] | Unknown
+    nvml: Any = None
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The GPUs that were found; none where that is not known."""
+        return () if isinstance(self.gpus, Unknown) else self.gpus
+
+    def watcher(self) -> NvmlWatcher:
+        """A watcher of these GPUs, to be entered before the load."""
+        return NvmlWatcher(self.devices, nvml=self.nvml)
+
+
+def look_machine() -> Machine:
+    """This machine."""
+    return Machine(look_gpus())
 
 
 def default_engine(path: str | None) -> Engine:

@@ -19,10 +19,14 @@ _STATS = (
 )  # fmt: skip
 DEFINITIONS = {
     "prefill_tokens_per_second": "prompt tokens / time of llama_decode over them, synchronised, no tokenizer (llama-bench's pp)",
-    "decode_tokens_per_second": "single-token decodes / their time, each synchronised, nothing sampled (llama-bench's tg)",
+    "decode_tokens_per_second": (
+        "single-token decodes / their time, each synchronised, nothing sampled (llama-bench's tg); the first step "
+        "after a prompt, which builds the graph anew, is left out where steps are timed one by one"
+    ),
     "ttft_seconds": "from a request's start on an empty cache to its first token, without network and queue",
     "gap_seconds": "time between two tokens of an answer (inter-token latency), every gap a sample",
     "throughput_tokens_per_second": "tokens given to all requests at a time / time from their common start to the last end",
+    "first_run_seconds": "32 tokens of prompt and 8 decoded right after the load (kernels, graphs, cold pages): no sample",
     "load_seconds": "loading the model alone, without context and process start",
     "limit": "1 / sum over devices of (active weight bytes + KV bytes at the depth) / memory bandwidth: an upper bound",
     "ci95": "95 % interval of the median by order statistics",

@@ -25,7 +25,10 @@ def html_page(bench: Bench) -> str:
         if bench.valid
         else f'<p class="bad">These figures do not count: {escape("; ".join(bench.invalid_because))}.</p>'
     )
-    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells(row)) + "</tr>" for row in bench.rows)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells(row)[: len(columns(bench))]) + "</tr>"
+        for row in bench.rows
+    )
     machine = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in bench.machine.items())
     notes = "".join(f"<li>{escape(note)}</li>" for note in bench.notes)
     definitions = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in DEFINITIONS.items())

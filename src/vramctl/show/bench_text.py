@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from vramctl.records import Unknown
-from vramctl.records.measurement import Activity, Bench, Measured, Ratio, Row, Stat
+from vramctl.records.measurement import NOT_MEASURED, Activity, Bench, Measured, Ratio, Row, Stat
 from vramctl.show.page import Page, labelled, paint
 from vramctl.show.printable import printable
 from vramctl.units import format_bytes
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 PARALLEL_COLUMNS = ("requests", "all tok/s", "each tok/s", "TTFT", "gap", "requests/s")
+_FIGURES = {"prefill_tokens_per_second": "prefill", "decode_tokens_per_second": "decode", "ttft_seconds": "TTFT"}
 COLUMNS = ("row", "prefill tok/s", "decode tok/s", "TTFT", "load", "of the limit")
 
 
@@ -24,22 +25,42 @@ def bench_text(bench: Bench, page: Page) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    head = "These figures count." if bench.valid else f"These figures do not count: {bench.invalid_because[0]}."
+    head = _head(bench)
     parts: list[RenderableType] = [Text(printable(head), style="bold green" if bench.valid else "bold yellow")]
     parts += [Text(), labelled(list(_facts(bench))), Text()]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for number, column in enumerate(columns(bench)):
         table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     for row in bench.rows:
-        table.add_row(*cells(row))
+        table.add_row(*cells(row)[: len(columns(bench))])
     parts.append(table)
     parts += [Text(), labelled(list(_below(bench)))]
     return paint(*parts, page=page)
 
 
+def _head(bench: Bench) -> str:
+    """Whether the figures count, in a sentence."""
+    if all(row.failed and not _is_load_test(row) for row in bench.rows):
+        return "Nothing was measured."
+    if not bench.valid:
+        return f"These figures do not count: {bench.invalid_because[0]}."
+    counts = [len(row.decode_tokens_per_second.samples) for row in bench.rows if _is_bare(row.decode_tokens_per_second)]
+    if counts:
+        told = "1 sample is" if min(counts) == 1 else f"{min(counts)} samples are"
+        return f"Nothing disturbed these figures, but {told} too few for an interval."
+    return "These figures count."
+
+
+def _is_bare(value: Measured) -> TypeGuard[Stat]:
+    """Whether it is a median of too few samples for an interval."""
+    return isinstance(value, Stat) and isinstance(value.ci95, Unknown)
+
+
 def columns(bench: Bench) -> tuple[str, ...]:
-    """The heads of the table: those of a load test where several requests ran at a time."""
-    return PARALLEL_COLUMNS if any(_is_load_test(row) for row in bench.rows) else COLUMNS
+    """The heads of the table: those of a load test where several requests ran at a time; the limit's only where one is known."""
+    if any(_is_load_test(row) for row in bench.rows):
+        return PARALLEL_COLUMNS
+    return COLUMNS if any(isinstance(row.limit.share, float) for row in bench.rows) else COLUMNS[:-1]
 
 
 def _is_load_test(row: Row) -> bool:
@@ -74,48 +95,101 @@ def _with_interval(value: Measured) -> str:
 
 
 def _seconds(value: Measured) -> str:
-    if isinstance(value, Unknown):
-        return "?"
-    if value.median < 0.01:
-        return f"{value.median * 1000:.1f} ms"
-    return f"{value.median * 1000:.0f} ms" if value.median < 1 else f"{value.median:.2f} s"
+    return "?" if isinstance(value, Unknown) else _time(value.median)
+
+
+def _time(seconds: float) -> str:
+    """Seconds with two or three digits that mean something: `85 us`, `3.3 ms`, `471 ms`, `16.99 s`."""
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} us"
+    if seconds < 1:
+        return f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f} ms"
+    return f"{seconds:.2f} s"
 
 
 def _facts(bench: Bench) -> Iterator[tuple[str, Text]]:
     from rich.text import Text
 
-    yield "model", Text(printable(bench.model + (" (stand-in: invented weights)" if bench.stand_in else "")))
+    yield "model", Text(printable(_model(bench)))
     yield "engine", Text(printable(bench.engine or "unknown"))
-    cpu = bench.machine.get("cpu")
-    cores = bench.machine.get("physical_cores")
+    yield "machine", Text(printable(_machine(bench) or "unknown"))
+
+
+def _model(bench: Bench) -> str:
+    return bench.model + (" (stand-in: invented weights)" if bench.stand_in else "")
+
+
+def _machine(bench: Bench) -> str:
+    """Processor, cores and GPUs in a line."""
+    cpu, cores, gpus = (bench.machine.get(name) for name in ("cpu", "physical_cores", "gpus"))
     told = [f"{cpu}" if isinstance(cpu, str) else "", f"{cores} cores" if isinstance(cores, int) else ""]
-    gpus = bench.machine.get("gpus")
     told += [str(gpu.get("description")) for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
-    yield "machine", Text(printable(", ".join(part for part in told if part)))
+    return ", ".join(part for part in told if part)
 
 
 def _below(bench: Bench) -> Iterator[tuple[str, Text]]:
     from rich.text import Text
 
-    for row in bench.rows[:1]:
-        if _is_load_test(row):
+    alone = len(bench.rows) == 1
+    for row in bench.rows:
+        if _is_load_test(row) or row.failed:
             continue
-        limit = row.limit
-        if isinstance(limit.decode_tokens_per_second, float):
-            most = limit.decode_tokens_per_second
-            text = f"decode can reach {most:.0f} tok/s at most: {limit.bound_by} ({'; '.join(limit.sources)})"
-        else:
-            text = f"unknown: {limit.decode_tokens_per_second.reason}"
-        yield "limit", Text(printable(text))
-        if isinstance(row.first_run_seconds, float):
-            yield "first run", Text(f"{row.first_run_seconds:.2f} s (not among the samples)")
+        if alone:
+            yield "measured", Text(_sizes(row))
         for one in row.activity:
-            yield one.device, Text(printable(_activity(one)))
+            yield one.device, Text(printable(f"{'' if alone else row.name + ': '}{_activity(one)}"))
+        if alone:
+            yield from ((label, Text(printable(text))) for label, text in _alone(row))
+    limits = [row for row in bench.rows if isinstance(row.limit.share, float)]
+    if limits:
+        yield "limit", Text(printable(_limit(limits[0], bench, alone=alone)))
+    elif bench.rows and isinstance(bench.rows[0].limit.decode_tokens_per_second, Unknown) and not bench.rows[0].failed:
+        reason = bench.rows[0].limit.decode_tokens_per_second.reason
+        if reason != NOT_MEASURED.reason:
+            yield "limit", Text(printable(f"unknown: {reason}"))
     for reason in bench.invalid_because[1:]:
         yield "also", Text(printable(reason))
     for note in bench.notes:
         yield "note", Text(printable(note))
     yield "figures", Text("medians with their 95 % interval; --json has every sample and the definitions")
+
+
+def _sizes(row: Row) -> str:
+    """What a round was, and how many there were."""
+    decode = row.decode_tokens_per_second
+    rounds = len(decode.samples) if isinstance(decode, Stat) else 0
+    before = f" on {row.depth} before" if row.depth else ""
+    return f"{rounds} round{'' if rounds == 1 else 's'} with {row.prompt_tokens} tokens of prompt{before}"
+
+
+def _alone(row: Row) -> Iterator[tuple[str, str]]:
+    """What is told of a single row beside the table."""
+    if isinstance(row.gap_seconds, Stat):
+        yield "gap", f"{_seconds(row.gap_seconds)} between two tokens of an answer"
+    if isinstance(row.host_resident_bytes, int):
+        yield "memory", f"{format_bytes(row.host_resident_bytes)} of system memory in use by the engine"
+    if isinstance(row.first_run_seconds, float):
+        yield (
+            "first run",
+            f"{_time(row.first_run_seconds)} for 32 tokens of prompt and 8 decoded (not among the samples)",
+        )
+
+
+def _limit(row: Row, bench: Bench, *, alone: bool) -> str:
+    """What bounds decode, with the bandwidth that this stands on."""
+    most = row.limit.decode_tokens_per_second
+    assert isinstance(most, float)
+    device = row.limit.bound_by.removeprefix("memory bandwidth of ")
+    bandwidth = bench.bandwidths.get(device)
+    rate = f", {bandwidth / 1e9:.1f} GB/s" if isinstance(bandwidth, float | int) else ""
+    source = next((one for one in row.limit.sources if one.startswith(f"{device}: ")), "").removeprefix(f"{device}: ")
+    what = "system memory" if device == "host" else device
+    which = "" if alone else f"of {row.name}: "
+    return f"{which}decode can reach {_rate(most)} tok/s at most, by the bandwidth of {what}{rate} ({source})"
+
+
+def _rate(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _activity(one: Activity) -> str:
@@ -132,31 +206,58 @@ def _activity(one: Activity) -> str:
 
 def markdown(bench: Bench) -> str:
     """The table as GitHub Markdown, with what it was measured on."""
-    lines = [f"**{bench.model}** on {bench.machine.get('cpu')}, {bench.engine}", ""]
+    lines = [f"**{_model(bench)}** on {_machine(bench) or 'an unknown machine'}, {bench.engine}", ""]
     if not bench.valid:
         lines += [f"> Does not count: {'; '.join(bench.invalid_because)}", ""]
     heads = columns(bench)
     lines += ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)) + " |" for row in bench.rows]
+    lines += [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)[: len(heads)]) + " |" for row in bench.rows
+    ]
     return "\n".join([*lines, "", *(f"- {note}" for note in bench.notes)]) + "\n"
 
 
-def compare_text(before: str, after: str, ratios: Sequence[Ratio], page: Page) -> str:
-    """What changed from one run to another."""
+def compare_text(before: tuple[str, Bench], after: tuple[str, Bench], ratios: Sequence[Ratio], page: Page) -> str:
+    """What changed from one run to another; each comes with its name."""
     from rich.table import Table
     from rich.text import Text
 
     worse = [one for one in ratios if is_worse(one)]
     head = f"{len(worse)} of {len(ratios)} figures are worse." if worse else "Nothing is provably worse."
+    if not (before[1].valid and after[1].valid):
+        head += " But a run that was disturbed proves nothing."
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("row", "figure", "ratio", "95 % interval", "verdict"):
         table.add_column(column)
     for one in ratios:
         interval = f"{one.ci95[0]:.3f} to {one.ci95[1]:.3f}" if isinstance(one.ci95, tuple) else "too few samples"
-        table.add_row(printable(one.row or "-"), one.quantity, f"{one.ratio:.3f}", interval, one.verdict)
+        table.add_row(
+            printable(one.row or "-"),
+            _FIGURES.get(one.quantity, one.quantity),
+            f"{one.ratio:.3f}",
+            interval,
+            one.verdict,
+        )
     parts: list[RenderableType] = [Text(head, style="bold red" if worse else "bold green"), Text()]
-    parts += [labelled([("before", Text(printable(before))), ("after", Text(printable(after)))]), Text(), table]
+    names = [("before", Text(printable(before[0]))), ("after", Text(printable(after[0])))]
+    parts += [labelled([*names, *_unlike(before[1], after[1])]), Text(), table]
     return paint(*parts, page=page)
+
+
+def _unlike(before: Bench, after: Bench) -> Iterator[tuple[str, Text]]:
+    """In what the two runs differ beside their figures, and whether they count."""
+    from rich.text import Text
+
+    for label, old, new in (
+        ("model", _model(before), _model(after)),
+        ("engine", before.engine, after.engine),
+        ("machine", _machine(before), _machine(after)),
+    ):
+        if old != new:
+            yield label, Text(printable(f"{old or 'unknown'} before, {new or 'unknown'} after"), style="yellow")
+    for label, bench in (("before", before), ("after", after)):
+        if not bench.valid:
+            yield label, Text(printable(f"does not count: {'; '.join(bench.invalid_because)}"), style="yellow")
 
 
 def is_worse(one: Ratio) -> bool:

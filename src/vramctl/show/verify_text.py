@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _STYLES = {ON_GPU: "bold green", PARTIAL: "bold yellow", CPU_ONLY: "bold red", MISMATCH: "bold red"}
+_ATTENTION_AWAY = {"offload-kqv-false", "quantized-kv-no-kernel", "attention-on-cpu"}
 _PARTS = ("weights", "kv", "compute")
 
 
@@ -31,17 +32,27 @@ def verify_text(found: Verification, page: Page, *, model: str, engine: str, sta
     told = f"{model} (stand-in: invented weights)" if stand_in else model
     parts += [labelled([("model", Text(printable(told))), ("engine", Text(printable(engine)))]), Text()]
     parts += [_boxes(found, page), Text(), _witnesses(found)]
-    for one in found.differences:
-        parts += [Text(), labelled([("differs", Text(printable(one.what), style="yellow"))])]
     for cause in found.findings:
         rows = [("cause" if cause.severity != "info" else "note", Text(printable(cause.what), style="bold"))]
         rows += [("because" if n == 0 else "", Text(printable(why))) for n, why in enumerate(cause.because)]
         rows += [("fix", Text(printable(cause.fix), style="green")), ("id", Text(cause.id, style="dim"))]
         parts += [Text(), labelled(rows)]
+    differ = list(_differences(found))
+    parts += [Text(), labelled(differ)] if differ else []
     notes = list(_notes(found))
     if notes:
         parts += [Text(), labelled(notes)]
     return paint(*parts, page=page)
+
+
+def _differences(found: Verification) -> Iterator[tuple[str, Text]]:
+    """Where witnesses differ, but for what a cause says already."""
+    from rich.text import Text
+
+    said = {one.what.rstrip(".") for one in found.findings}
+    told = [one.what for one in found.differences if one.what.rstrip(".") not in said]
+    for number, what in enumerate(told):
+        yield "" if number else "differs", Text(printable(what), style="yellow")
 
 
 def _boxes(found: Verification, page: Page) -> RenderableType:
@@ -64,6 +75,7 @@ def _memories(found: Verification, shown: Placement | Unknown) -> Iterator[tuple
         return
     on, total = evidence.layers_on_gpu, evidence.layers_total
     counted = isinstance(on, int) and isinstance(total, int)
+    away = any(one.id in _ATTENTION_AWAY and one.severity == "error" for one in found.findings)
     for use in shown.devices:
         lines = [
             _line("weights", use.weights_bytes),
@@ -72,6 +84,7 @@ def _memories(found: Verification, shown: Placement | Unknown) -> Iterator[tuple
         ]
         if counted:
             lines.append(f"runs      {on} of {total} layers")
+            lines += ["          without attention"] if away and on else []
         yield use.name, lines
     host = shown.host
     lines = [
@@ -81,7 +94,9 @@ def _memories(found: Verification, shown: Placement | Unknown) -> Iterator[tuple
     ]
     if isinstance(on, int) and isinstance(total, int):
         left = total - on
-        lines.append(f"runs      {left} of {total} layers" if left else "runs      input embeddings only")
+        lines += ["runs      attention of all layers"] if away else []
+        runs = f"{left} of {total} layers" if left else "input embeddings" if away else "input embeddings only"
+        lines.append(f"{'' if away else 'runs':10}{runs}")
     yield "system memory, CPU", lines
 
 
@@ -90,7 +105,9 @@ def _line(name: str, size: Bytes) -> str:
 
 
 def _mib(size: Bytes) -> str:
-    return "unknown" if isinstance(size, Unknown) else f"{size / MIB:.1f} MiB"
+    if isinstance(size, Unknown):
+        return "unknown"
+    return f"{size / MIB:.1f} MiB" if size else "none"
 
 
 def _witnesses(found: Verification) -> RenderableType:
@@ -107,6 +124,9 @@ def _witnesses(found: Verification) -> RenderableType:
     for name in names:
         for part in _PARTS:
             table.add_row(f"{name} {part}", _part(found.planned, name, part), _part(found.reported, name, part), "-")
+        table.add_row(
+            f"{name} beside", _part(found.planned, name, "overhead"), "-", _beside(found, name, watches.get(name))
+        )
         table.add_row(f"{name} in all", _part(found.planned, name, "used"), "-", _grown(watches.get(name)))
     for part in _PARTS:
         table.add_row(f"host {part}", _host(found.planned, part), _host(found.reported, part), "-")
@@ -126,6 +146,16 @@ def _host(placement: Placement | Unknown, part: str) -> str:
     return "?" if isinstance(placement, Unknown) else _number(getattr(placement.host, f"{part}_bytes"))
 
 
+def _beside(found: Verification, name: str, watch: DeviceWatch | None) -> str:
+    """What the device holds beside the parts that the engine counts: the driver's context and pools."""
+    if watch is None or isinstance(watch.grown_bytes, Unknown) or isinstance(found.reported, Unknown):
+        return "?"
+    uses = [use for use in found.reported.devices if use.name == name]
+    counted = [getattr(use, f"{part}_bytes") for use in uses for part in _PARTS]
+    left = watch.grown_bytes - sum(size for size in counted if isinstance(size, int))
+    return "?" if any(isinstance(size, Unknown) for size in counted) or left < 0 else _number(left)
+
+
 def _grown(watch: DeviceWatch | None) -> str:
     return "?" if watch is None else _number(watch.grown_bytes)
 
@@ -138,7 +168,7 @@ def _notes(found: Verification) -> Iterator[tuple[str, Text]]:
     from rich.text import Text
 
     share = found.evidence.decode_share
-    if isinstance(share, float) and any(isinstance(p, Placement) and p.devices for p in (found.planned,)):
+    if isinstance(share, float) and found.verdict in {ON_GPU, MISMATCH}:
         yield "speed", Text(f"decode runs at {share:.0%} of what the memory bandwidth allows for this placement")
     if isinstance(found.observed, Unknown):
         yield "observed", Text(printable(found.observed.reason))

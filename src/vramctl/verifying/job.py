@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,9 +15,8 @@ from vramctl.plan.overhead import pool_bytes
 from vramctl.plan.roofline import decode_bound, decode_reads
 from vramctl.planning import Request as PlanRequest
 from vramctl.planning import make_plan
-from vramctl.planning.ready import default_engine, refuse_misfit
+from vramctl.planning.ready import Machine, default_engine, look_machine, refuse_misfit
 from vramctl.probes.device_watch import NvmlWatcher
-from vramctl.probes.gpus import look_gpus
 from vramctl.probes.learnt import MOST_CONTEXT_BYTES, learnt_key, write_learnt
 from vramctl.probes.other_gpus import look_other_gpus
 from vramctl.records import Device, Placement, Plan, Settings, Unknown
@@ -47,36 +47,44 @@ class Request:
 
 
 def verify_model(
-    request: Request, *, say: Say, open_file: Callable[[Plan], str], engine: Engine | None = None
+    request: Request,
+    *,
+    say: Say,
+    open_file: Callable[[Plan], str],
+    engine: Engine | None = None,
+    machine: Machine | None = None,
 ) -> tuple[Verification, Plan, str]:
     """The verdict on a model that is loaded for it, with the plan that was made before and the engine's name.
 
-    Wrong where the model does not fit and was not forced; a load that fails is a Wrong too, with what the engine said.
+    Wrong where the model does not fit and was not forced; a load that fails, or an engine that ends while it runs, is a Wrong
+    too, with what the engine said. `engine` and `machine` default to the best library found here, and to this machine.
     """
-    found = look_gpus()
-    devices = () if isinstance(found, Unknown) else found
+    machine = machine or look_machine()
     say("planning")
-    plan = make_plan(
-        PlanRequest(
-            model=request.model, settings=request.settings, gpus=None if devices else ("none",), utilization=request.utilization,
-            engine_path=request.engine_path,
-        )
-    )  # fmt: skip
+    asked = PlanRequest(
+        model=request.model,
+        settings=request.settings,
+        utilization=request.utilization,
+        engine_path=request.engine_path,
+    )
+    plan = make_plan(asked, devices=machine.devices)
     refuse_misfit(plan, force=request.force)
     engine = engine or default_engine(request.engine_path)
     file = open_file(plan)
     with ExitStack() as stack:
-        watcher = stack.enter_context(NvmlWatcher(devices))
+        watcher = stack.enter_context(machine.watcher())
         watcher.mark("loading")
         say(f"loading {plan.model.reference}")
         run = stack.enter_context(engine.load(file, plan.settings))
         if isinstance(run, Ended | Unknown):
-            raise _did_not_load(plan, run)
+            raise _did_not_run(plan, run)
         watcher.mark("loaded", pid=run.loaded.pid if isinstance(run.loaded.pid, int) else None)
         say("reading a prompt and decoding")
         speed = _run(run, watcher)
+        if isinstance(speed, Ended):
+            raise _did_not_run(plan, speed)
         loaded, watches = run.loaded, watcher.watches()
-    found_there = _gpus_in_machine(found)
+    found_there = _gpus_in_machine(machine.gpus)
     judged = judge(plan, request.settings, loaded, watches, speed=speed, gpus_in_machine=found_there)
     judged = replace(judged, notes=tuple(_learn(plan, judged)))
     return judged, plan, loaded.engine
@@ -127,28 +135,33 @@ def _sum(values: list[int | Unknown]) -> int | Unknown:
     return sum(told) if told or not values else Unknown("the log does not print it")
 
 
-def _did_not_load(plan: Plan, ended: Ended | Unknown) -> Wrong:
-    what = ended.what if isinstance(ended, Ended) else ended.reason
-    because = [f"how it ended: {ended.how} while {ended.phase}"] if isinstance(ended, Ended) else []
+def _did_not_run(plan: Plan, ended: Ended | Unknown) -> Wrong:
+    """What to say of a load that failed, or of an engine that ended while it ran."""
+    what = (ended.what if isinstance(ended, Ended) else ended.reason).rstrip(".")
+    because: list[str] = []
+    loading = True
     if isinstance(ended, Ended):
+        loading = ended.phase in {"start", "load"}
+        because = [f"how it ended: {ended.how}, phase: {ended.phase}"]
         because += [line.text for line in ended.log if line.level == "error"][-3:]
     return Wrong(
-        "did-not-load", f"{plan.model.reference} was not loaded: {what}.", because=tuple(because),
+        "did-not-load" if loading else "did-not-run",
+        f"{plan.model.reference} {'was not loaded' if loading else 'was loaded and did not run'}: {what}.",
+        because=tuple(dict.fromkeys(because)),
         fix="Run `vramctl doctor`, or `vramctl explain` on the engine's log.",
-    )  # fmt: skip
+    )
 
 
-def _run(run: Running, watcher: NvmlWatcher) -> float | Unknown:
-    """Decode speed in tokens per second, after a first round that pays for kernels and pages."""
+def _run(run: Running, watcher: NvmlWatcher) -> float | Unknown | Ended:
+    """Decode speed in tokens per second, after a first round that pays for kernels and pages; Ended where the engine ended."""
     watcher.mark("prefill")
-    run.prefill(PROMPT_TOKENS)
-    run.generate(4)
+    for first in (run.prefill(PROMPT_TOKENS), run.generate(4)):
+        if isinstance(first, Ended):
+            return first
     watcher.mark("decode")
     decode = run.generate(DECODE_TOKENS)
     watcher.mark("decoded")
-    if isinstance(decode, Generation):
-        return decode.tokens_per_second
-    return Unknown(decode.what) if isinstance(decode, Ended) else decode
+    return decode.tokens_per_second if isinstance(decode, Generation) else decode
 
 
 def _gpus_in_machine(found: tuple[Device, ...] | Unknown) -> int | Unknown:
@@ -201,7 +214,7 @@ def _evidence(
         asked_flash_attn=asked.flash_attn or Unknown("left to the engine"),
         type_k=log.settings.type_k if isinstance(log, Load) else nothing,
         type_v=log.settings.type_v if isinstance(log, Load) else nothing,
-        backends=_backends(listed),
+        backends=_backends(loaded),
         hidden_by=_hiding(),
         gpus_in_machine=gpus_in_machine,
         decode_share=_share(plan, speed),
@@ -216,11 +229,18 @@ def _layers(plan: Plan, log: Load | Unknown, gpus: int | Unknown) -> int | Unkno
     return Unknown("the engine's log does not count layers")
 
 
-def _backends(listed: object) -> frozenset[str] | Unknown:
-    if isinstance(listed, Unknown) or not isinstance(listed, tuple):
-        return Unknown("the engine does not list its devices")
+def _backends(loaded: Loaded) -> frozenset[str] | Unknown:
+    """The backends that the engine has, in lower case: those of the devices it lists, and those it names in its system_info.
+
+    A backend whose devices are hidden lists none, so without system_info only a backend that was seen is known.
+    """
+    listed = loaded.devices if isinstance(loaded.devices, tuple) else ()
     names = {device.name.rstrip("0123456789").lower() for device in listed}
-    return frozenset({"rocm": "hip"}.get(name, name) for name in names)
+    info = loaded.facts.get("system_info")
+    if info is None and not names - {"cpu"}:
+        return Unknown("the engine does not name its backends")
+    names |= {name.lower() for name in re.findall(r"(?:^|\| )(\w+) : ", info or "")}
+    return frozenset({"rocm": "hip", "mtl": "metal"}.get(name, name) for name in names)
 
 
 def _hiding() -> str:
