@@ -150,6 +150,7 @@ class _Job:
             foreign_cpu=use.foreign, cores=use.cores, battery=on_battery(), watches=watches, decode=decode,
             on_cpu=plan.layers_on_gpu != plan.layers_total,
         )  # fmt: skip
+        why = (run.loaded.facts["openmp"], *why) if "openmp" in run.loaded.facts else why
         return _Done(row, run.loaded.engine, why, tuple(samples.notes))
 
 
