@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from dataclasses import replace
 
 import click
 
@@ -11,7 +12,7 @@ from vramctl import __version__
 from vramctl.cli.options import output_options
 from vramctl.cli.output import Output, answer_json, write
 from vramctl.errors import BadInput
-from vramctl.records.diagnosis import UNCLEAR
+from vramctl.records.diagnosis import SKIPPED, UNCLEAR
 from vramctl.records.finding import ERROR
 
 EPILOG = """\b
@@ -83,7 +84,8 @@ def command(
     if out.json:
         answer_json(doctor_document(diagnosis))
     elif share:
-        text = doctor_text(diagnosis, Page(width=100), verbose=True)
+        asked_checks = tuple(checked for checked in diagnosis.checks if checked.state != SKIPPED)
+        text = doctor_text(replace(diagnosis, checks=asked_checks), Page(width=100), verbose=True)
         write(Redactor.of_this_machine().text(f"vramctl {__version__} doctor\n\n{text}"))
     else:
         write(doctor_text(diagnosis, out.page, verbose=out.verbose))
