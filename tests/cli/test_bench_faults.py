@@ -157,6 +157,8 @@ def test_another_busy_process_is_seen_and_ours_is_not_foreign() -> None:
         other.kill()
         other.wait()
     assert isinstance(foreign.foreign, float) and isinstance(ours.foreign, float) and isinstance(ours.own, float)
-    assert foreign.foreign * foreign.cores > 0.4
-    assert ours.own * ours.cores > 0.4
-    assert ours.foreign < foreign.foreign - 0.3 / ours.cores
+    assert isinstance(foreign.own, float)
+    assert foreign.foreign > 0  # how much depends on who else runs here; what is ours is not foreign, and nothing is lost
+    assert ours.own > foreign.own
+    assert ours.foreign < foreign.foreign
+    assert abs((ours.foreign + ours.own) - (foreign.foreign + foreign.own)) < 0.15
