@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plan.exllama_models import gpu, llama
@@ -217,6 +217,7 @@ def test_the_staging_of_a_quantised_v3_cache_does_not_grow_with_it() -> None:
 
 
 @settings(max_examples=25, deadline=None)
+@example(tokens=1, sizes=[3.5], version=2)  # a cache shorter than a chunk
 @given(
     tokens=st.integers(1, 400),
     sizes=st.lists(st.floats(3, 30), min_size=1, max_size=3),

@@ -113,7 +113,15 @@ def plan_exllama(
         return job
     if isinstance(longest, Unknown):
         return longest
-    return _plan(job, config, groups, settings, devices, tokens, version, largest_cache(lambda n: _works(longest, n)))
+    most = largest_cache(lambda n: _works(longest, n))
+    if most < v2.MAX_INPUT_LEN:  # not even one whole chunk: shorter caches have shorter chunks
+
+        def fits(count: int) -> bool:
+            short = make(config, groups, replace(settings, n_ctx=count), devices, budgets)
+            return not isinstance(short, Unknown) and _works(short, count)
+
+        most = max(most, largest_cache(fits, v2.MAX_INPUT_LEN))
+    return _plan(job, config, groups, settings, devices, tokens, version, most)
 
 
 def _job_v2(
