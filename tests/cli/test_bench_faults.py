@@ -158,7 +158,8 @@ def test_another_busy_process_is_seen_and_ours_is_not_foreign() -> None:
         other.wait()
     assert isinstance(foreign.foreign, float) and isinstance(ours.foreign, float) and isinstance(ours.own, float)
     assert isinstance(foreign.own, float)
-    assert foreign.foreign > 0  # how much depends on who else runs here; what is ours is not foreign, and nothing is lost
+    # How much depends on who else runs here; what is ours is not foreign, and nothing is lost.
+    assert foreign.foreign > 0
     assert ours.own > foreign.own
     assert ours.foreign < foreign.foreign
     assert abs((ours.foreign + ours.own) - (foreign.foreign + foreign.own)) < 0.15
