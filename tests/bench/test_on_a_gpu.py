@@ -20,6 +20,7 @@ from vramctl.probes.cpu_watch import CpuUse
 from vramctl.records import Settings, Unknown
 from vramctl.records.measurement import Bench, Row, Stat
 from vramctl.records.run import KILLED, OUT_OF_MEMORY, Ended, Generation, Prefill
+from vramctl.records.stand_in import ModelFile
 from vramctl.show.bench_json import bench_document, read_bench
 from vramctl.show.bench_page import html_page
 from vramctl.show.bench_text import bench_text, markdown
@@ -41,6 +42,9 @@ NONE = Fault(
 CPU = replace(NONE, prefill=120)
 
 
+FILE = ModelFile("stand-in.gguf", 1, invented=True, was_there=True)
+
+
 @pytest.fixture(autouse=True)
 def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
@@ -59,7 +63,7 @@ def benched(
     engine = H200(nvml, *faults, steps=steps)
     found = run_bench(
         Request(model=LLAMA, settings=asked or Settings(), **request),  # type: ignore[arg-type]
-        say=lambda _: None, open_file=lambda plan: "stand-in.gguf", engine=engine, machine=machine or h200(nvml),
+        say=lambda _: None, open_file=lambda plan: FILE, engine=engine, machine=machine or h200(nvml),
     )  # fmt: skip
     jsonschema.validate(bench_document(found), schema("bench"))
     assert max(map(len, bench_text(found, Page()).splitlines())) <= 80

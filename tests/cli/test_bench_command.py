@@ -154,3 +154,30 @@ def test_json_is_alone_on_stdout_beside_a_comparison(
     assert "95 % interval" in shown.err
     assert main(["bench", model, *QUICK[:-2], "--rounds", "1", "--prompt", "16", "--against", "a.json"]) == 3
     assert "no row in common" in capsys.readouterr().err
+
+
+def test_invented_weights_are_said_to_be_and_real_ones_are_not(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = str(tmp_path / "made.gguf")
+    assert main(["make", model, "-o", made]) == 0
+    capsys.readouterr()
+    store = tmp_path / "store"
+    blob, manifest = (
+        store / "blobs" / ("sha256-" + "0" * 64),
+        store / "manifests/registry.ollama.ai/library/tiny/latest",
+    )
+    blob.parent.mkdir(parents=True)
+    manifest.parent.mkdir(parents=True)
+    blob.write_bytes(Path(model).read_bytes())
+    layer = {
+        "mediaType": "application/vnd.ollama.image.model",
+        "digest": "sha256:" + "0" * 64,
+        "size": blob.stat().st_size,
+    }
+    manifest.write_text(json.dumps({"schemaVersion": 2, "layers": [layer]}))
+    monkeypatch.setenv("OLLAMA_MODELS", str(store))
+    for reference, invented in ((model, False), (made, True), ("ollama:tiny", False)):
+        assert document(capsys, "bench", reference, *QUICK, code=0)["stand_in"] is invented, reference
+        asked = ["--for", "llama-server", "--ctx", "512"]
+        assert document(capsys, "verify", reference, *asked, code=1)["stand_in"] is invented, reference

@@ -23,6 +23,7 @@ from vramctl.engines.builds import look_build
 from vramctl.errors import Wrong
 from vramctl.probes.cpu_watch import CpuWatch
 from vramctl.records import Build, Settings
+from vramctl.records.stand_in import ModelFile
 from vramctl.verifying import Request as VerifyRequest
 from vramctl.verifying import verify_model
 
@@ -133,13 +134,19 @@ def limited() -> Binding:
 
 
 def test_want_of_memory_is_survived(model: str) -> None:
+    file = ModelFile(model, 1, invented=False, was_there=True)
     settings = Settings(n_threads=1, n_ctx=4 << 20)  # 4 GiB of cache
     request = Request(model=model, settings=settings, effort=Effort(rounds=1, seconds=1), force=True)
-    found = run_bench(request, say=lambda _: None, open_file=lambda plan: model, engine=limited())
+    found = run_bench(
+        request,
+        say=lambda _: None,
+        open_file=lambda plan: file,
+        engine=limited(),
+    )
     assert "failed to allocate" in found.rows[0].failed and not found.valid
     with pytest.raises(Wrong) as raised:
         verify_model(
-            VerifyRequest(model=model, settings=settings, force=True), say=lambda _: None, open_file=lambda plan: model,
+            VerifyRequest(model=model, settings=settings, force=True), say=lambda _: None, open_file=lambda plan: file,
             engine=limited(),
         )  # fmt: skip
     assert raised.value.code == "did-not-load"

@@ -17,6 +17,7 @@ from vramctl.planning.ready import Machine
 from vramctl.probes.learnt import read_learnt
 from vramctl.records import Placement, Settings, Unknown
 from vramctl.records.run import CRASHED, Ended
+from vramctl.records.stand_in import ModelFile
 from vramctl.records.verification import CPU_ONLY, MISMATCH, ON_GPU, PARTIAL, Verification
 from vramctl.show.page import Page
 from vramctl.show.schemas import schema
@@ -37,6 +38,9 @@ WHOLE = measured("llama3.1-8b", n_ctx=8192, flash_attn=1)
 HIDING = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
 
+FILE = ModelFile("model.gguf", 1, invented=True, was_there=True)
+
+
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
@@ -54,11 +58,11 @@ def verified(
 ) -> Verification:
     nvml = nvml or Nvml()
     found, _, _ = verify_model(
-        Request(model=model, settings=asked), say=lambda _: None, open_file=lambda plan: "model.gguf",
+        Request(model=model, settings=asked), say=lambda _: None, open_file=lambda plan: FILE,
         engine=H200(nvml, fault), machine=machine or h200(nvml),
     )  # fmt: skip
-    jsonschema.validate(verify_document(found, model=model, stand_in=True, engine="replay"), schema("verify"))
-    text = verify_text(found, Page(), model=model, engine="replay", stand_in=True)
+    jsonschema.validate(verify_document(found, model=model, engine="replay"), schema("verify"))
+    text = verify_text(found, Page(), model=model, engine="replay")
     assert max(map(len, text.splitlines())) <= 80
     return found
 
@@ -159,7 +163,7 @@ def test_an_engine_that_ends_while_it_decodes_is_not_called_on_the_gpu() -> None
     nvml = Nvml()
     with pytest.raises(Wrong) as raised:
         verify_model(
-            Request(model=LLAMA, settings=SETTINGS), say=lambda _: None, open_file=lambda plan: "model.gguf", machine=h200(nvml),
+            Request(model=LLAMA, settings=SETTINGS), say=lambda _: None, open_file=lambda plan: FILE, machine=h200(nvml),
             engine=H200(nvml, Fault(buffers=WHOLE, layers="33/33", ended=ended), steps=[]),
         )  # fmt: skip
     assert raised.value.code == "did-not-run"
@@ -190,8 +194,8 @@ def test_a_disturbed_or_partial_view_teaches_nothing_wrong() -> None:
 def test_json_and_text_say_the_same_of_a_partial_offload() -> None:
     fault = Fault(buffers=partly(30, 4_200_587_520, 928 * MIB), layers="30/33", splits=8, decode=64)
     found = verified(fault, replace(SETTINGS, n_gpu_layers=30))
-    document = json.loads(json.dumps(verify_document(found, model=LLAMA, stand_in=True, engine="replay")))
-    text = verify_text(found, Page(), model=LLAMA, engine="replay", stand_in=True)
+    document = json.loads(json.dumps(verify_document(found, model=LLAMA, engine="replay")))
+    text = verify_text(found, Page(), model=LLAMA, engine="replay")
     assert document["verdict"] == "partial"
     assert document["words"].split(".")[0] in " ".join(text.split())
     assert "30 of 33 layers" in text

@@ -24,9 +24,10 @@ from vramctl.probes.host import look_host
 from vramctl.records import Device, Plan, Unknown
 from vramctl.records.measurement import Bench, Limit, Measured, Row, Stat
 from vramctl.records.run import Ended, Loaded
+from vramctl.records.stand_in import ModelFile
 from vramctl.units import MIB, format_bytes
 
-OpenFile = Callable[[Plan], str]
+OpenFile = Callable[[Plan], ModelFile]
 _IN_CACHES = 256 * MIB  # large servers' last caches; below that memory bandwidth is no bound
 
 
@@ -45,7 +46,8 @@ def run_bench(
     threads = request.settings.n_threads or (host.physical_cores if isinstance(host.physical_cores, int) else 1)
     job = _Job(request, engine, machine, *_bandwidths(machine.devices, threads, host.available_bytes, say), say)
     done: list[_Done] = []
-    model, file = request.model, ""
+    model: str = request.model
+    file: ModelFile | None = None
     for case in todo:
         plan = job.plan(case)
         model = plan.model.reference
@@ -57,8 +59,8 @@ def run_bench(
             done.append(_Done(replace(_empty_row(case, plan), failed=misfit.what)))
             continue
         file = file or open_file(plan)
-        done.append(job.measured(case, plan, file))
-    return _bench(model, file not in {"", model}, engine.vehicle, machine, job, done)
+        done.append(job.measured(case, plan, file.path))
+    return _bench(model, file is not None and file.invented, engine.vehicle, machine, job, done)
 
 
 def _bench(

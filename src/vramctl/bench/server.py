@@ -28,10 +28,11 @@ from vramctl.probes.gpus import look_gpus
 from vramctl.records import Plan, Settings, Unknown
 from vramctl.records.measurement import Bench, Measured, Row
 from vramctl.records.run import Ended, Loaded
+from vramctl.records.stand_in import ModelFile
 from vramctl.units import pad
 
 ASK_SECONDS = 5.0
-OpenFile = Callable[[Plan], str]
+OpenFile = Callable[[Plan], ModelFile]
 
 
 def is_server(reference: str) -> bool:
@@ -111,13 +112,12 @@ def bench_parallel(request: Request, *, say: Say, open_file: OpenFile) -> Bench:
     file = open_file(plan)
     engine = LlamaServer(_program(request.engine_path))
     say(f"starting a server with {most} slots")
-    with _loaded(engine, file, plan.settings) as run:
+    with _loaded(engine, file.path, plan.settings) as run:
         assert isinstance(run, ServerRun)
         processor = CpuWatch(run.loaded.pid if isinstance(run.loaded.pid, int) else None)
         rows, failed = _parallel_rows(request, run.loaded, Api(run.url), say)
         use = processor.use()
-    stand_in = file != plan.model.reference
-    return _bench(plan.model.reference, run.loaded.engine, rows, stand_in=stand_in, use=use, failed=failed)
+    return _bench(plan.model.reference, run.loaded.engine, rows, stand_in=file.invented, use=use, failed=failed)
 
 
 def _parallel_rows(request: Request, loaded: Loaded, api: Api, say: Say) -> tuple[tuple[Row, ...], tuple[str, ...]]:

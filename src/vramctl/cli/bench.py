@@ -24,6 +24,7 @@ from vramctl.records import Plan, Settings
 if TYPE_CHECKING:
     from vramctl.bench.request import Effort, Request
     from vramctl.records.measurement import Bench, Ratio
+    from vramctl.records.stand_in import ModelFile
 
 EPILOG = """\b
 MODEL is what `vramctl plan` takes. One that is no local file runs as a
@@ -145,20 +146,19 @@ def talk_of_work(out: Output) -> Callable[[str], None]:
     return lambda text: write(f"{text}\n", stream=sys.stderr)
 
 
-def stand_in_or_file(plan: Plan, stack: ExitStack) -> str:
+def stand_in_or_file(plan: Plan, stack: ExitStack) -> ModelFile:
     """A file that an engine can load for the plan's model: itself where it is a local GGUF, else a stand-in."""
     from vramctl.engines.stand_in_cache import stand_in_file
     from vramctl.show.make_text import room_text
 
     progress = stack.enter_context(progress_bar())
-    found = stack.enter_context(
+    return stack.enter_context(
         stand_in_file(
             plan.model,
             announce=lambda room: write(room_text(room, "the cache of stand-ins"), stream=sys.stderr),
             progress=progress,
         )
     )
-    return found.path
 
 
 def _layers(text: str | None) -> tuple[int | None, ...]:

@@ -50,26 +50,25 @@ def command(
     if (model is None) == (pid is None):
         raise click.UsageError("Give a MODEL, the URL of a server, or --pid.")
     if pid is not None:
-        return _tell(verify_pid(pid), out, model=f"process {pid}", engine="attached", stand_in=False)
+        return _tell(verify_pid(pid), out, model=f"process {pid}", engine="attached")
     assert model is not None
     if is_server(model):
-        return _tell(verify_server(model), out, model=model, engine="attached", stand_in=False)
+        return _tell(verify_server(model), out, model=model, engine="attached")
     request = Request(model=model, settings=settings, engine_path=engine_path, force=force)
     with ExitStack() as stack:
-        found, plan, engine = verify_model(
+        found, _, engine = verify_model(
             request, say=talk_of_work(out), open_file=lambda made: stand_in_or_file(made, stack)
         )
-    stand_in = plan.model.kind != "gguf" or not plan.model.files
-    return _tell(found, out, model=model, engine=engine, stand_in=stand_in)
+    return _tell(found, out, model=model, engine=engine)
 
 
-def _tell(found: Verification, out: Output, *, model: str, engine: str, stand_in: bool) -> int:
+def _tell(found: Verification, out: Output, *, model: str, engine: str) -> int:
     from vramctl.show import verify_json, verify_text
 
     if out.json:
-        answer_json(verify_json.verify_document(found, model=model, stand_in=stand_in, engine=engine))
+        answer_json(verify_json.verify_document(found, model=model, engine=engine))
     else:
-        write(verify_text.verify_text(found, out.page, model=model, engine=engine, stand_in=stand_in))
+        write(verify_text.verify_text(found, out.page, model=model, engine=engine))
     if found.verdict == COULD_NOT_TELL:
         return 3
     return 0 if found.verdict == ON_GPU else 1

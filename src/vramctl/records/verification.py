@@ -98,3 +98,5 @@ class Verification:
     evidence: Evidence
     watches: tuple[DeviceWatch, ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
+    stand_in: bool = False
+    """The weights were invented: bytes and speed are the model's, its text is noise."""

@@ -15,12 +15,12 @@ SCHEMA = "vramctl.verify/1"
 Json = Any
 
 
-def verify_document(found: Verification, *, model: str, stand_in: bool, engine: str) -> dict[str, Json]:
+def verify_document(found: Verification, *, model: str, engine: str) -> dict[str, Json]:
     """The verdict with its three witnesses, differences and findings."""
     return {
         "schema": SCHEMA,
         "model": model,
-        "stand_in": stand_in,
+        "stand_in": found.stand_in,
         "engine": engine,
         "verdict": found.verdict,
         "words": found.words,

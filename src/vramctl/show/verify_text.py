@@ -21,7 +21,7 @@ _ATTENTION_AWAY = {"offload-kqv-false", "quantized-kv-no-kernel", "attention-on-
 _PARTS = ("weights", "kv", "compute")
 
 
-def verify_text(found: Verification, page: Page, *, model: str, engine: str, stand_in: bool) -> str:
+def verify_text(found: Verification, page: Page, *, model: str, engine: str) -> str:
     """The whole answer on the page."""
     from rich.text import Text
 
@@ -29,7 +29,7 @@ def verify_text(found: Verification, page: Page, *, model: str, engine: str, sta
         Text(printable(found.words), style=_STYLES.get(found.verdict, "bold yellow")),
         Text(),
     ]
-    told = f"{model} (stand-in: invented weights)" if stand_in else model
+    told = f"{model} (stand-in: invented weights)" if found.stand_in else model
     parts += [labelled([("model", Text(printable(told))), ("engine", Text(printable(engine)))]), Text()]
     parts += [_boxes(found, page), Text(), _witnesses(found)]
     for cause in found.findings:

@@ -23,6 +23,7 @@ from vramctl.records import Device, Placement, Plan, Settings, Unknown
 from vramctl.records.load import Load
 from vramctl.records.placement import DeviceUse, HostUse
 from vramctl.records.run import Ended, Generation, Loaded
+from vramctl.records.stand_in import ModelFile
 from vramctl.records.verification import ON_GPU, PARTIAL, DeviceWatch, Evidence, Verification
 from vramctl.units import format_bytes
 from vramctl.verify.compare import differences, observed
@@ -50,7 +51,7 @@ def verify_model(
     request: Request,
     *,
     say: Say,
-    open_file: Callable[[Plan], str],
+    open_file: Callable[[Plan], ModelFile],
     engine: Engine | None = None,
     machine: Machine | None = None,
 ) -> tuple[Verification, Plan, str]:
@@ -75,7 +76,7 @@ def verify_model(
         watcher = stack.enter_context(machine.watcher())
         watcher.mark("loading")
         say(f"loading {plan.model.reference}")
-        run = stack.enter_context(engine.load(file, plan.settings))
+        run = stack.enter_context(engine.load(file.path, plan.settings))
         if isinstance(run, Ended | Unknown):
             raise _did_not_run(plan, run)
         watcher.mark("loaded", pid=run.loaded.pid if isinstance(run.loaded.pid, int) else None)
@@ -86,7 +87,7 @@ def verify_model(
         loaded, watches = run.loaded, watcher.watches()
     found_there = _gpus_in_machine(machine.gpus)
     judged = judge(plan, request.settings, loaded, watches, speed=speed, gpus_in_machine=found_there)
-    judged = replace(judged, notes=tuple(_learn(plan, judged)))
+    judged = replace(judged, stand_in=file.invented, notes=tuple(_learn(plan, judged)))
     return judged, plan, loaded.engine
 
 
