@@ -101,6 +101,7 @@ def test_a_truncated_log_is_read_from_its_start(tmp_path: Path) -> None:
         time.sleep(0.03)
         _write(log, b"new\n")
         seen.wait_for(b"a long first line", b"new")
+    assert ["truncated" in note for note in seen.notes] == [True]
 
 
 def test_a_log_that_grew_again_before_anybody_looked_is_seen_as_truncated(tmp_path: Path) -> None:
@@ -139,6 +140,7 @@ def test_several_files_are_followed_at_once(tmp_path: Path) -> None:
         seen.wait_for(b"a1", b"b1", b"b2")
         _write(first, b"a2\n")
         seen.wait_for(b"a1", b"b1", b"b2", b"a2")
+    assert seen.lines == [b"a1", b"b1", b"b2", b"a2"], "each line once, in the order in which they were written"
 
 
 def test_an_endless_line_is_held_only_up_to_the_limit(tmp_path: Path) -> None:

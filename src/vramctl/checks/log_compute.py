@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vramctl.checks.evidence import ENDS, crash_words, events, finding, how_often, saying
+from vramctl.checks.evidence import ENDS, crash_words, events, finding, how_often, saying, text_of
 from vramctl.checks.modes import BY_ID
 from vramctl.records.event import Event
 from vramctl.records.finding import Finding
@@ -98,10 +98,30 @@ def quantized_kv_no_kernel(log: Log, platform: str) -> Iterator[Finding]:
         yield finding(
             "warning",
             f"No attention kernel is compiled for these cache types{_types(log)}: a slow way is taken.",
-            (slow[0].text,),
-            BY_ID["quantized-kv-no-kernel"].fix(platform),
+            (slow[0].text, _kernels(log)),
+            _with_kernel(slow[0]) or BY_ID["quantized-kv-no-kernel"].fix(platform),
             slow,
         )
+
+
+def _with_kernel(slow: Event) -> str:
+    """What to do where the build takes a list of pairs; empty for older ones, which only know all or the default."""
+    pair = text_of(slow, "types")
+    if not pair:
+        return ""
+    return (
+        "Use `-ctk q8_0 -ctv q8_0` (or q4_0 for both, or f16), or build with `-DGGML_CUDA_FA_QUANTS=all` (longer to compile; or "
+        f"add `{pair}` to that option's list)."
+    )
+
+
+def _kernels(log: Log) -> str:
+    """The pairs that this build says it has kernels for (system_info, llama.cpp from September 2026 on)."""
+    for event in events(log, "cpu.info"):
+        named = re.search(r"\bFA_QUANTS = ([\w,;-]+)", text_of(event, "features") or event.raw)
+        if named:
+            return f"this build has kernels for {', '.join(re.split('[,;]', named[1]))}"
+    return ""
 
 
 def _types(log: Log) -> str:

@@ -179,11 +179,17 @@ def cpu_only_llama_cpp_python(log: Log, platform: str) -> Iterator[Finding]:
     )
 
 
+# A backend that tells its own features before the CPU's: `CUDA : ARCHS = 900 | ...`.
+_OTHER_BACKEND = re.compile(r"\w+ : ")
+
+
 def _python_without_gpu(log: Log, platform: str) -> Iterator[Finding]:
     """llama-cpp-python prints the CPU's features alone, and a build with a GPU backend counts the layers on the GPU."""
     told = [event for event in events(log, "cpu.info") if "threads" not in event.fields and event.engine == "llama.cpp"]
     asked = how_often(log, "layers.offloaded", "layers.offloading_repeating", "backend.accelerator")
     loads = [load for load in log.loads if load.devices]
+    if any(_OTHER_BACKEND.match(text_of(event, "features")) for event in told):
+        return
     if told and not asked and loads and all(load.outcome == CPU_ONLY for load in loads):
         yield finding(
             "info",

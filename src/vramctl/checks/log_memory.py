@@ -33,6 +33,7 @@ _LARGEST_GPU = 100 << 30
 _SHOWN_GPUS = 4
 
 RAN_OUT = "GPU memory ran out"
+FAR_MORE = "Far more memory was asked for than there is"
 """The title of every finding that says so, whatever asked for too much."""
 
 
@@ -121,11 +122,8 @@ def out_of_memory(load: Load, log: Log, platform: str) -> Iterator[Finding]:
         )
         return
     if size and _absurd(size, log):
-        what = (
-            f"{load_name(load)}: {buffer} was asked to be {in_words(size)}, many times what the GPU has: "
-            "a wrong setting or a bug, not a GPU that is too small."
-        )
-        fix, title = _CHECK_OPTIONS, "Far more memory was asked for than there is"
+        what = _far_too_large(load, log, size, buffer)
+        fix, title = _CHECK_OPTIONS, FAR_MORE
     else:
         more = f": {in_words(size)} more was wanted" if size else ""
         what = f"GPU memory ran out {_when(load, buffer)}{more}{_beside(load) if name == 'multi-gpu-uneven' else ''}."
@@ -134,6 +132,22 @@ def out_of_memory(load: Load, log: Log, platform: str) -> Iterator[Finding]:
             fix = BY_ID[name].fix(platform)
     found = finding("error", what, tuple(because), fix, _allocation_lines(load))
     yield replace(found, id=name, title=title)
+
+
+def _far_too_large(load: Load, log: Log, size: int, buffer: str) -> str:
+    """A buffer that no layout of these GPUs has room for: with a long context that is what asks for it."""
+    sizes = [gpu.total_bytes for gpu in log.gpus if isinstance(gpu.total_bytes, int)]
+    has = f"{in_words(sum(sizes))} in all" if sizes and len(sizes) == len(log.gpus) else "far less"
+    ctx = load.settings.ctx
+    if buffer == "the KV cache" and isinstance(ctx, int):
+        return (
+            f"{load_name(load)}: a context of {ctx} tokens asks for {in_words(size)} of KV cache, and the GPU has {has}: "
+            "it needs a shorter context."
+        )
+    return (
+        f"{load_name(load)}: {buffer} was asked to be {in_words(size)}, and the GPU has {has}: "
+        "a wrong setting or a bug, not a GPU that is too small."
+    )
 
 
 _CHECK_OPTIONS = "Check batch, context and override options; if they are right, update the engine and report this line."

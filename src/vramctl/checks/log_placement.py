@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vramctl.checks.evidence import events, finding, in_words, load_name
+from vramctl.checks.evidence import events, finding, in_words, load_name, text_of
 from vramctl.checks.log_context import ran_out
 from vramctl.checks.log_fit import Needs, fit_lines, missing, needs, what_makes_it_fit
 from vramctl.checks.modes import BY_ID
@@ -20,6 +20,9 @@ _HELD_SHARE = 0.15
 _HELD_BYTES = 1 << 30
 
 _LARGE_BUFFERS = 2 << 30
+
+# Tensors were kept off the GPU by hand: it takes more than a sum that just fits to call that needless.
+_SURELY_FITS = 0.9
 
 
 def n_gpu_layers_zero(load: Load, log: Log, platform: str) -> Iterator[Finding]:
@@ -133,7 +136,7 @@ def partial_offload(load: Load, log: Log, platform: str) -> Iterator[Finding]:
     if load.outcome != PARTIAL and not _planned_partly(load):
         return
     if isinstance(load.settings.overridden_tensors, int) or _full_count(load) or _more_bytes_than_layers(load):
-        yield _by_choice(load)
+        yield _by_choice(load, log)
         return
     need = needs(load, log)
     count = f"{load.layers_on_gpu} of {load.layers_total} layers" if isinstance(load.layers_on_gpu, int) else "a part"
@@ -183,15 +186,19 @@ def _too_big(load: Load, need: Needs, count: str) -> Finding:
     )
 
 
-def _by_choice(load: Load) -> Finding:
-    """Tensors were kept in system memory on purpose (-ot, --n-cpu-moe)."""
+def _by_choice(load: Load, log: Log) -> Finding:
+    """Tensors were kept in system memory on purpose (-ot, --n-cpu-moe): said, and whether all of them would fit, not blamed."""
     left, kv = _layers_left(load), sum(use.kv_bytes for use in load.on_host if isinstance(use.kv_bytes, int))
+    need = needs(load, log)
+    if need is not None and not left and need.needed < _SURELY_FITS * need.available:
+        return _without_need(load, need)
     return finding(
         "info",
         f"{load.layers_on_gpu}/{load.layers_total} layers count as on the GPU; tensor overrides (-ot, --n-cpu-moe) keep "
         f"{_host_weights(load)} of the weights in system memory.",
         (
             "judge such a load by bytes, not by layers: the speed is that of system memory for those tensors",
+            _engine_advice(load),
             f"{left} layers were left out altogether, and with them {in_words(kv)} of the KV cache: attention of those layers "
             "runs on the CPU"
             if left and kv
@@ -200,6 +207,37 @@ def _by_choice(load: Load) -> Finding:
         "Nothing, if that was the plan; with GPU memory to spare move more expert tensors there (fewer `-ot ...=CPU`)"
         + (", and ask for all layers (`-ngl 99`)." if left and kv else "."),
         _offload_lines(load),
+    )
+
+
+def _without_need(load: Load, need: Needs) -> Finding:
+    """Every layer counts as on the GPU, a good part of their weights is in system memory, and there was room for it."""
+    return finding(
+        "info",
+        f"{_host_weights(load)} of the weights are kept in system memory although all would fit: for every token the CPU works "
+        f"through {'experts' if _has_experts(load) else 'tensors'} there, at the speed of that memory.",
+        (
+            f"{load.layers_on_gpu}/{load.layers_total} layers count as on the GPU",
+            "the count does not see tensors that are placed one by one (--cpu-moe, --n-cpu-moe, -ot)",
+            _engine_advice(load),
+            f"needs {in_words(need.needed)} (an estimate from this log), free {in_words(need.available)}",
+            need.parts,
+        ),
+        "Leave out `--cpu-moe`, `--n-cpu-moe` and `-ot`, or keep fewer tensors there; nothing, if the GPU's memory is meant for "
+        "something else.",
+        (*_offload_lines(load), *events(load, "tensors.override_hint")[:1]),
+    )
+
+
+def _engine_advice(load: Load) -> str:
+    """The option that the loader itself names for such a load."""
+    hints = events(load, "tensors.override_hint")[:1]
+    return "".join(f"the engine advises `{text_of(hint, 'hint')}` where tensors are kept there" for hint in hints)
+
+
+def _has_experts(load: Load) -> bool:
+    return any(
+        key.endswith(".expert_count") and isinstance(value, int) and value > 1 for key, value in load.header.items()
     )
 
 

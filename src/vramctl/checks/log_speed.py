@@ -128,6 +128,8 @@ def _timings_differ(log: Log, platform: str) -> Iterator[Finding]:
             speeds = _speed(row), _speed(other)
             if row.fields["tokens"] != other.fields["tokens"] or min(speeds) <= 0 or max(speeds) / min(speeds) < 2:
                 continue
+            if _same_server(row, other, log):
+                continue
             slow, fast = (row, other) if speeds[0] < speeds[1] else (other, row)
             yield finding(
                 "warning",
@@ -143,6 +145,14 @@ def _timings_differ(log: Log, platform: str) -> Iterator[Finding]:
                 (slow, fast),
             )
             return
+
+
+def _same_server(row: Event, other: Event, log: Log) -> bool:
+    """Whether one running server timed both: then the slower prompt shared the GPU with other requests, no build changed."""
+    if "slot" not in row.fields or "slot" not in other.fields:
+        return False
+    starts = [load.lines[0] for load in log.loads]
+    return not any(row.line < start < other.line for start in starts)
 
 
 def debug_build(log: Log, platform: str) -> Iterator[Finding]:

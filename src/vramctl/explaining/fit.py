@@ -23,7 +23,7 @@ def what_fits(load: Load, log: Log) -> WhatFits | Unknown:
     """Up to three changes with which all layers of this load are on the GPUs; Unknown with the reason where none is sure."""
     if load.outcome not in {PARTIAL, FAILED}:
         return Unknown("it neither failed nor is partly on the CPU")
-    if isinstance(load.settings.overridden_tensors, int):
+    if isinstance(load.settings.overridden_tensors, int) or "tensors.override_hint" in load.seen:
         return Unknown("its tensors were placed one by one (-ot, --n-cpu-moe)")
     try:
         return _computed(load, log)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vramctl.checks.log_findings import findings
-from vramctl.checks.log_memory import RAN_OUT
+from vramctl.checks.log_memory import FAR_MORE, RAN_OUT
+from vramctl.explaining.program_words import in_own_words, program_of
 from vramctl.explaining.python_words import answer_in_python, finding_in_python, is_python
 from vramctl.records import Unknown
 from vramctl.records.change import Change, WhatFits
@@ -34,7 +35,11 @@ def explain(log: Log, *, compute: bool = True) -> Explained:
     found = findings(log)
     wanted = _loads_in_question(log, found) if compute else {}
     answers = {index: _asked(log.loads[index], log) for index in set(wanted.values())}
-    if is_python(log):
+    python = is_python(log)
+    program = program_of(log, python=python)
+    platform = log.source.system if isinstance(log.source.system, str) else "any"
+    found = tuple(in_own_words(one, program, platform) for one in found)
+    if python:
         found = tuple(finding_in_python(one) for one in found)
         answers = {index: _in_python(answer) for index, answer in answers.items()}
     not_asked = Unknown("nothing in the log says that it does not fit")
@@ -79,7 +84,12 @@ def _with_changes(one: Finding, answer: WhatFits | Unknown) -> Finding:
     """The finding with the computed fix in the place of the estimated one."""
     if isinstance(answer, Unknown):
         return one
-    text = "; or ".join(_in_words(change) for change in answer.changes)
+    changes = answer.changes
+    if one.title == FAR_MORE:
+        # What no GPU holds is no better off in system memory: only what leaves all layers where they are is an answer.
+        most = max(change.layers_on_gpu for change in changes)
+        changes = tuple(change for change in changes if change.layers_on_gpu == most)
+    text = "; or ".join(_in_words(change) for change in changes)
     fix = f"{text} (computed with the planner for this model)."
     if one.id in _OWN_FIX_FIRST:
         fix = f"{one.fix} Or: {fix}"

@@ -87,7 +87,7 @@ def settings_of_load(load: Load) -> Settings | Unknown:
         use_mmap=asked.mmap is not False,
         kv_unified=False,
         swa_full=False,
-        n_outputs_max=1,
+        n_outputs_max=_known(asked.outputs_max, 1),
     )
 
 

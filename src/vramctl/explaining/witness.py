@@ -16,7 +16,7 @@ from vramctl.checks.evidence import events, size_of
 from vramctl.checks.log_buffers import which_buffer
 from vramctl.plan.formula import FormulaBuild, formula_placement
 from vramctl.plan.ollama import OllamaEstimate, ollama_era, ollama_estimate
-from vramctl.plan.overhead import POOL_DENSE, POOL_EXPERTS, POOL_NO_FLASH
+from vramctl.plan.overhead import MOST_NO_FLASH, POOL_DENSE, POOL_EXPERTS
 from vramctl.records import Device, Model, Settings, Unknown
 from vramctl.records.load import FAILED, Load, Log
 from vramctl.units import GIB, MIB
@@ -191,7 +191,7 @@ def planners(model: Model, settings: Settings, devices: tuple[Device, ...], log:
         return
     experts = model.meta("expert_count")
     pool = POOL_EXPERTS if isinstance(experts, int) and experts > 1 else POOL_DENSE
-    yield from _llama_cpp(model, settings, devices, kept_free=POOL_NO_FLASH if settings.flash_attn == "off" else pool)
+    yield from _llama_cpp(model, settings, devices, kept_free=MOST_NO_FLASH if settings.flash_attn == "off" else pool)
 
 
 def _llama_cpp(model: Model, settings: Settings, devices: tuple[Device, ...], *, kept_free: int) -> Iterator[Planner]:

@@ -35,6 +35,9 @@ KEPT_REQUESTS, KEPT_MOMENTS, KEPT_EVENTS = 50, 60, 6
 _EMBEDDING_SHARE = 0.25
 # Without a line that says so, only a share that no embedding has tells that tensors were moved.
 _MOVED_SHARE = 0.6
+_EMBEDDING_BYTES = 2
+"""Bytes a weight of a token embedding at most, in what people run: f16 or bf16."""
+_OF_PYTHON = Unknown("llama-cpp-python's load time counts from the first request to its first token")
 
 
 class SeenDraft:
@@ -164,7 +167,7 @@ class LoadDraft:
             layers_on_gpu=NOT_LOGGED if on_gpu is None else on_gpu,
             layers_total=NOT_LOGGED if total is None else total,
             devices=devices,
-            load_seconds=NOT_LOGGED if self.load_seconds is None else self.load_seconds,
+            load_seconds=self._load_seconds(),
             outcome=self._outcome(devices),
             ended=self.ended,
             estimated=not self.printed.passes and bool(self.estimated.passes) and "own engine" not in self.timing,
@@ -182,6 +185,12 @@ class LoadDraft:
             build=self.build or NOT_LOGGED,
             seen={kind: seen.finished() for kind, seen in self.seen.items()},
         )  # fmt: skip
+
+    def _load_seconds(self) -> float | Unknown:
+        if self.load_seconds is None:
+            return NOT_LOGGED
+        # llama-cpp-python resets the engine's clock before each answer (llama.py, `reset_timings`).
+        return _OF_PYTHON if "python" in self.timing else self.load_seconds
 
     def _moments(self) -> tuple[Moment, ...]:
         """The steps; buffers that Ollama worked out and llama.cpp then made are one step of their own."""
@@ -242,8 +251,26 @@ class LoadDraft:
             return PARTIAL
         # Every layer is on the GPU by count; tensors that were moved one by one show only in the bytes.
         whole = self.model.get("file_bytes") or gpu + host
-        moved = 1 - gpu / whole if whole and gpu else 0.0
-        return PARTIAL if moved > (_EMBEDDING_SHARE if self.overridden else _MOVED_SHARE) else ON_GPU
+        moved = min(whole - gpu, host) if gpu else 0
+        return PARTIAL if moved > self._may_stay(whole) else ON_GPU
+
+    def _may_stay(self, whole: int) -> float:
+        """Bytes of weights that are in system memory although every layer is on the GPU: the token embedding, at most."""
+        told = self.overridden or "overridden" in self.timing
+        experts, embedding = self._header_number("expert_count"), self._embedding_bytes()
+        if (told or experts) and embedding:
+            return min(embedding, _EMBEDDING_SHARE * whole)
+        return (_EMBEDDING_SHARE if told else _MOVED_SHARE) * whole
+
+    def _embedding_bytes(self) -> int:
+        """The most that the token embedding takes, by the header; 0 where it does not say."""
+        tokens, width = self.header.get("tokenizer.ggml.tokens"), self._header_number("embedding_length")
+        return tokens * width * _EMBEDDING_BYTES if isinstance(tokens, int) else 0
+
+    def _header_number(self, key: str) -> int:
+        """A whole number of the architecture's own part of the header, 0 where it is not printed."""
+        value = self.header.get(f"{self.model.get('architecture')}.{key}")
+        return value if isinstance(value, int) and value > 0 else 0
 
 
 def _moment(sequence: str, what: str, event: Event) -> Moment:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
 
-from vramctl.logs.command import asked, request_settings
 from vramctl.logs.device_names import PROJECTOR
-from vramctl.logs.draft import PARTS, LoadDraft, as_bytes
+from vramctl.logs.draft import LoadDraft, as_bytes
 from vramctl.logs.fold_model import MODEL_FOLDS, Fold, take_path, whole
+from vramctl.logs.fold_ollama import OLLAMA_FOLDS, take_layers, take_settings
 from vramctl.logs.moments import STEPS, moment_of
 from vramctl.logs.requests import KINDS as REQUEST_KINDS
-from vramctl.logs.stages import NOTED, STAGES, command_words, stage_of
+from vramctl.logs.stages import NOTED, STAGES, stage_of
 from vramctl.records.event import Event
-from vramctl.records.load import EXTENDED_LOAD, LOAD, MEMORY_WATCH
+from vramctl.records.load import LOAD, MEMORY_WATCH
 from vramctl.records.unknown import Unknown
 
 _LAST_STEPS = frozenset({"runner.started", "server.listening"})
-_CONTEXT_SETTINGS = {"n_ctx": "ctx", "n_seq_max": "parallel", "n_batch": "batch", "n_ubatch": "ubatch"}
+_CONTEXT_SETTINGS = {
+    "n_ctx": "ctx",
+    "n_seq_max": "parallel",
+    "n_batch": "batch",
+    "n_ubatch": "ubatch",
+    "n_outputs_max": "outputs_max",
+}
 _ATTENTION = {"0": "off", "1": "on", "-1": "auto", "true": "on", "false": "off", "enabled": "on", "disabled": "off"}
+# common/log.cpp: minutes, seconds, milliseconds and microseconds since the start of the process.
+_CLOCK = re.compile(r"(\d{1,5})\.(\d\d)\.(\d{3})\.(\d{3}) [DIWEVT] ")
 _BUFFERS = frozenset({"weights.buffer", "kv.buffer", "compute.buffer"})
 
 
@@ -67,93 +74,10 @@ def _before_ready(does: Fold) -> Fold:
     return take
 
 
-def _set(draft: LoadDraft, values: Mapping[str, Any]) -> None:
-    """Take over settings that are known."""
-    draft.settings.update(
-        {name: value for name, value in values.items() if value is not None and not isinstance(value, Unknown)}
-    )
-
-
-def _system_memory(draft: LoadDraft, event: Event) -> None:
-    draft.system_total = as_bytes(event.fields.get("total"))
-    draft.system_free = as_bytes(event.fields.get("free"))
-
-
-def _gpu_memory(draft: LoadDraft, event: Event) -> None:
-    available = as_bytes(event.fields.get("available"))
-    if available is None:
-        return
-    by_gpu = draft.timing.setdefault("available", {})
-    by_gpu[str(event.fields.get("id", len(by_gpu)))] = available
-    draft.fit["available_bytes"] = tuple(by_gpu.values())
-    draft.fit.setdefault("line", event.line)
-
-
-def _offload(draft: LoadDraft, event: Event) -> None:
-    fields = event.fields
-    available = fields.get("available")
-    if isinstance(available, tuple):
-        draft.fit["available_bytes"] = tuple(size for size in map(as_bytes, available) if size is not None)
-    for name, key in (
-        ("required_full", "required_full_bytes"),
-        ("required_partial", "required_partial_bytes"),
-        ("required_kv", "kv_bytes"),
-        ("weights_total", "weights_bytes"),
-        ("weights_nonrepeating", "output_layer_bytes"),
-        ("graph_full", "graph_full_bytes"),
-        ("graph_partial", "graph_partial_bytes"),
-        ("projector_weights", "projector_bytes"),
-    ):
-        size = as_bytes(fields.get(name))
-        if size is not None:
-            draft.fit[key] = size
-    draft.fit["line"] = event.line
-    _layers(draft, fields.get("layers_offload"), fields.get("layers_model"))
-    _set(draft, {"asked_layers": fields.get("layers_requested")})
-
-
-def _layers(draft: LoadDraft, on_gpu: Any, total: Any) -> None:
-    if isinstance(on_gpu, int):
-        draft.layers_on_gpu = on_gpu
-    if isinstance(total, int):
-        draft.layers_total = total
-
-
-def _model_layers(draft: LoadDraft, event: Event) -> None:
-    _layers(draft, None, event.fields.get("layers"))
-    _set(draft, {"asked_layers": event.fields.get("requested")})
-
-
-def _load_request(draft: LoadDraft, event: Event) -> None:
-    values = request_settings(str(event.fields.get("request") or event.raw.partition("request=")[2].strip('"')))
-    operation = values.pop("operation", "")
-    if operation == "close":
-        return
-    on_gpu = values.pop("gpu_layers", None)
-    _layers(draft, on_gpu, None)
-    _set(draft, values)
-    draft.moment(
-        EXTENDED_LOAD,
-        f"layout tried: {operation or 'fit'}, {on_gpu if on_gpu is not None else '?'} layers on GPU",
-        event,
-    )
-
-
-def _command(draft: LoadDraft, event: Event) -> None:
-    words = command_words(event)
-    draft.command = tuple(words)
-    values = asked(words)
-    take_path(draft, values.pop("path", None))
-    if event.engine == "ollama":
-        # What Ollama chose itself, not what somebody asked for.
-        values.pop("asked_layers", None)
-    _set(draft, values)
-
-
 def _tensors(draft: LoadDraft, event: Event) -> None:
     draft.printed.new_pass("weights")
     mode = event.fields.get("mode")
-    _set(draft, {"mmap": event.fields.get("mmap") if mode is None else mode == "mmap"})
+    take_settings(draft, {"mmap": event.fields.get("mmap") if mode is None else mode == "mmap"})
 
 
 def _offloaded(draft: LoadDraft, event: Event) -> None:
@@ -161,7 +85,7 @@ def _offloaded(draft: LoadDraft, event: Event) -> None:
         # Its own engine prints this after it has placed the model: what it said before is no estimate.
         draft.timing["own engine"] = True
     draft.printed.new_pass("weights")
-    _layers(draft, event.fields.get("on_gpu"), event.fields.get("layers"))
+    take_layers(draft, event.fields.get("on_gpu"), event.fields.get("layers"))
 
 
 def _buffer(part: str) -> Fold:
@@ -195,11 +119,16 @@ def _context(draft: LoadDraft, event: Event) -> None:
             draft.settings[_CONTEXT_SETTINGS[key]] = value
     if "flash_attn" in values:
         attention = str(values["flash_attn"]).lower()
-        _set(draft, {"flash_attn": _ATTENTION.get(attention, attention)})
+        take_settings(draft, {"flash_attn": _ATTENTION.get(attention, attention)})
+
+
+def _attention_resolved(draft: LoadDraft, event: Event) -> None:
+    if draft.settings.get("flash_attn") == "auto":
+        take_settings(draft, {"flash_attn_used": event.fields.get("on")})
 
 
 def _kv_size(draft: LoadDraft, event: Event) -> None:
-    _set(draft, {"type_k": event.fields.get("type_k"), "type_v": event.fields.get("type_v")})
+    take_settings(draft, {"type_k": event.fields.get("type_k"), "type_v": event.fields.get("type_v")})
 
 
 def _output_layer(draft: LoadDraft, event: Event) -> None:
@@ -208,18 +137,13 @@ def _output_layer(draft: LoadDraft, event: Event) -> None:
 
 
 def _kv_shape(draft: LoadDraft, event: Event) -> None:
-    _set(draft, {"type_k": event.fields.get("k_type"), "type_v": event.fields.get("v_type")})
+    take_settings(draft, {"type_k": event.fields.get("k_type"), "type_v": event.fields.get("v_type")})
 
 
 def _vram_total(draft: LoadDraft, event: Event) -> None:
     size = as_bytes(event.fields.get("weights") or event.fields.get("size"))
     if size is not None:
         draft.printed.put("weights", "GPU", size)
-
-
-def _estimated(draft: LoadDraft, event: Event) -> None:
-    for part in PARTS:
-        draft.estimated.new_pass(part)
 
 
 def _new_weights(draft: LoadDraft, event: Event) -> None:
@@ -242,8 +166,16 @@ def _override(draft: LoadDraft, event: Event) -> None:
     draft.overridden += 1
 
 
+def _overridden(draft: LoadDraft, event: Event) -> None:
+    draft.timing["overridden"] = True
+
+
 def _copies(draft: LoadDraft, event: Event) -> None:
-    _set(draft, {"pipeline_copies": event.fields.get("copies")})
+    take_settings(draft, {"pipeline_copies": event.fields.get("copies")})
+
+
+def _python(draft: LoadDraft, event: Event) -> None:
+    draft.timing["python"] = True
 
 
 def _started(draft: LoadDraft, event: Event) -> None:
@@ -251,6 +183,39 @@ def _started(draft: LoadDraft, event: Event) -> None:
     if (not draft.ready or draft.load_seconds is None) and isinstance(seconds, float):
         draft.load_seconds = seconds
     draft.ready = True
+
+
+def _server_model(draft: LoadDraft, event: Event) -> None:
+    # A projector's file is named by such a line as well, after the model's.
+    if "path" not in draft.model:
+        take_path(draft, event.fields.get("path"))
+        draft.timing["clock"] = _clock(event)
+
+
+def _server_ready(draft: LoadDraft, event: Event) -> None:
+    """llama-server is ready: by its own clock, where its lines carry it, that gives the seconds of the load."""
+    start, end = draft.timing.get("clock"), _clock(event)
+    if start is not None and end is not None and end >= start and not draft.command and draft.load_seconds is None:
+        draft.load_seconds = round(end - start, 6)
+    draft.ready = True
+
+
+def _clock(event: Event) -> float | None:
+    """Seconds since the process started, as llama.cpp puts them before its lines (`0.02.318.235 I`); None without."""
+    found = _CLOCK.match(event.raw)
+    if found is None:
+        return None
+    minutes, seconds, millis, micros = (int(part) for part in found.groups())
+    return minutes * 60 + seconds + millis / 1e3 + micros / 1e6
+
+
+def _slots(draft: LoadDraft, event: Event) -> None:
+    """llama-server's word on slots, for logs that print no context: its level hides what the engine says."""
+    slots, context = event.fields.get("slots"), event.fields.get("context")
+    if not isinstance(slots, int) or not isinstance(context, int) or "ctx" in draft.settings:
+        return
+    unified = event.fields.get("unified") is True
+    take_settings(draft, {"parallel": slots, "ctx": context if unified else context * slots})
 
 
 def _fitting(draft: LoadDraft, event: Event) -> None:
@@ -272,18 +237,15 @@ def _ended(words: str) -> Fold:
 
 FOLDS: dict[str, Fold] = {
     # What Ollama works out before it loads.
-    "memory.system": _system_memory,
-    "memory.gpu": _gpu_memory,
-    "memory.total": _estimated,
-    "fit.offload": _offload,
-    "fit.loading_model": _model_layers,
-    "fit.load_requested": _load_request,
-    "runner.command": _command,
+    **OLLAMA_FOLDS,
     # The file.
     **MODEL_FOLDS,
     # Where it goes.
     "fit.started": _fitting,
+    "server.model": _server_model,
+    "server.slots": _slots,
     "tensors.override": _override,
+    "tensors.override_hint": _overridden,
     "tensors.loading": _tensors,
     "layers.offloading_repeating": _new_weights,
     "layers.offloading_output": _output_layer,
@@ -294,6 +256,7 @@ FOLDS: dict[str, Fold] = {
     "context.creating": _new_context,
     "context.param": _context,
     "context.pipeline": _copies,
+    "flash.resolved": _attention_resolved,
     "kv.buffer": _buffer("kv"),
     "rs.buffer": _buffer("kv"),
     "kv.state_buffer": _buffer("kv"),
@@ -302,7 +265,10 @@ FOLDS: dict[str, Fold] = {
     "output.buffer": _buffer("output"),
     # What became of it.
     "runner.started": _started,
-    "server.model_loaded": _started,
+    "server.model_loaded": _server_ready,
+    "llama_python.metadata": _python,
+    "llama_python.template": _python,
+    "llama_python.prefix_hit": _python,
     "timing.load": _load_time,
     "runner.load_failed": _ended("loading failed"),
     "runner.terminated": _ended("the runner died"),

@@ -206,7 +206,7 @@ RULES: tuple[Rule, ...] = (
         r" = .+|n_ctx = \d+ \(padded\)|graph reuse disabled|call|value = .+)$",
         fields={"what": str},
         function=(
-            "llama_context", "create_memory", "set_abort_callback", "set_causal_attn", "set_warmup",
+            "llama_context", "sched_reserve", "create_memory", "set_abort_callback", "set_causal_attn", "set_warmup",
             "set_embeddings", "set_adapter_lora", "set_adapter_cvec", "attach_threadpool", "detach_threadpool",
             "clear_adapter_lora",
         ),
@@ -241,11 +241,30 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(
         "graph.nodes",
-        r"^graph(?: \((?P<which>[^)]+)\))?: nodes = (?P<count>\S+), splits = (?P<splits>\S+), input objects"
-        r" = (?P<objects>\S+), input tensors = (?P<tensors>\S+)$",
-        fields={"which": str, "count": str, "splits": str, "objects": str, "tensors": str},
+        r"^graph(?: \((?P<which>[^)]+)\))?: nodes = (?P<count>\d+), splits = (?P<splits>\d+), input objects"
+        r" = (?P<objects>\d+), input tensors = (?P<tensors>\d+)$",
+        fields={"which": str, "count": int, "splits": int, "objects": int, "tensors": int},
         seen="llama.cpp, 2026",
         example="sched_reserve: graph: nodes = 1254, splits = 2, input objects = 5, input tensors = 9",
-        gives={"count": "1254", "splits": "2", "objects": "5", "tensors": "9"},
+        gives={"count": 1254, "splits": 2, "objects": 5, "tensors": 9},
+    ),
+    rule(
+        "graph.nodes",
+        r"^graph \(pp bs=(?P<batch>\d+), tg bs=(?P<batch_decode>\d+)\): nodes = (?P<count>\d+) / (?P<nodes_one>\d+),"
+        r" splits = (?P<splits>\d+) / (?P<splits_one>\d+), input objects = (?P<objects>\d+) / \d+, input tensors ="
+        r" (?P<tensors>\d+) / \d+$",
+        fields={
+            "batch": int, "batch_decode": int, "count": int, "nodes_one": int, "splits": int, "splits_one": int,
+            "objects": int, "tensors": int,
+        },
+        seen="llama.cpp, 2026",
+        example=(
+            "sched_reserve: graph (pp bs=512, tg bs=4): nodes = 3126 / 3126, splits = 74 / 50, input objects = 4 / 4, "
+            "input tensors = 6 / 6"
+        ),
+        gives={
+            "batch": 512, "batch_decode": 4, "count": 3126, "nodes_one": 3126, "splits": 74, "splits_one": 50,
+            "objects": 4, "tensors": 6,
+        },
     ),
 )  # fmt: skip

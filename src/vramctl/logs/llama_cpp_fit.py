@@ -203,10 +203,10 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(
         "memory.breakdown_head",
-        r"^\| memory breakdown \[MiB\] +\| total +free +self +model +context +compute +unaccounted \|$",
+        r"^\| memory breakdown \[MiB\] +\| +total +free +self +model +context +compute +unaccounted \|$",
         seen="llama.cpp, Sep 2025 on",
         example=(
-            "common_memory_breakdown_print: | memory breakdown [MiB] | total   free    self   model   "
+            "common_memory_breakdown_print: | memory breakdown [MiB] |  total     free     self   model   "
             "context   compute    unaccounted |"
         ),
     ),

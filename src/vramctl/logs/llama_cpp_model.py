@@ -188,7 +188,7 @@ RULES: tuple[Rule, ...] = (
         gives={"count": 0},
     ),
     rule(
-        "vocab.end_token_odd", r"^special_eos_id is not in special_eog_ids - the tokenizer config may be incorrect$",
+        "vocab.end_token_odd", r"^special_eo[smt]_id is not in special_eog_ids - the tokenizer config may be incorrect$",
         seen="llama.cpp, Oct 2024 on",
         example="load: special_eos_id is not in special_eog_ids - the tokenizer config may be incorrect",
     ),

@@ -84,6 +84,13 @@ RULES: tuple[Rule, ...] = (
         gives={"features": "SSE3 = 1 | SSSE3 = 1 | AVX = 1 | AVX2 = 1 | LLAMAFILE = 1 | REPACK = 1 |"},
     ),
     rule(
+        "cpu.info", r"^(?P<features>(?:CUDA|ROCm|MUSA|SYCL|Vulkan|Metal) : [^|]+ = .*)$",
+        fields={"features": str},
+        seen="llama-cpp-python with a GPU backend, 2024 on",
+        example="CUDA : ARCHS = 900 | USE_GRAPHS = 1 | FA_QUANTS = q4_0-q4_0,f16-f16 | CPU : SSE3 = 1 | ",
+        gives={"features": "CUDA : ARCHS = 900 | USE_GRAPHS = 1 | FA_QUANTS = q4_0-q4_0,f16-f16 | CPU : SSE3 = 1 |"},
+    ),
+    rule(
         "cpu.info", r"^(?P<features>AVX = [01] \| .{0,900})$",
         fields={"features": str},
         seen="llama-cpp-python, 2023-2024", example="AVX = 1 | AVX2 = 1 | FMA = 1 | NEON = 0 | BLAS = 0 | SSE3 = 1 | VSX = 0 |",

@@ -11,6 +11,23 @@ RULES: tuple[Rule, ...] = (
         seen="llama-server, 2024 on", example="main: binding port with default address family",
     ),
     rule(
+        "server.starting", r"^initializing \.\.\.$",
+        function="srv llama_server",
+        seen="llama-server, 2026", example="srv  llama_server: initializing ...",
+    ),
+    rule(
+        "server.argument_repeated",
+        r"^argument '(?P<option>[^']+)' specified multiple times, use comma-separated values instead"
+        r" \(only last value will be used\)$",
+        fields={"option": str},
+        seen="llama.cpp, 2026",
+        example=(
+            "DEPRECATED: argument '-np' specified multiple times, use comma-separated values instead "
+            "(only last value will be used)"
+        ),
+        gives={"option": "-np"},
+    ),
+    rule(
         "server.starting", r"^using \d+ threads for HTTP server$",
         seen="llama-server, 2024 on", example="srv          init: using 15 threads for HTTP server",
     ),

@@ -85,6 +85,13 @@ RULES: tuple[Rule, ...] = (
         gives={"what": "thinking"},
     ),
     rule(
+        "server.template", r"^(?P<what>preserve_reasoning) kwarg: (?P<value>.+)$",
+        fields={"what": str, "value": str},
+        seen="llama-server, 2026",
+        example="srv          init: preserve_reasoning kwarg: not supported by template",
+        gives={"what": "preserve_reasoning", "value": "not supported by template"},
+    ),
+    rule(
         "server.template_unknown",
         r"^The chat template that comes with this model is not yet supported, falling back to chatml\. This"
         r" may cause the model to output suboptimal responses$",
@@ -115,6 +122,17 @@ RULES: tuple[Rule, ...] = (
         function=("srv llama_server", "srv main", "srv start"),
         seen="llama-server, 2026",
         example="srv  llama_server: CORS is set to allow all origins ('*') and no API key is set",
+    ),
+    rule(
+        "server.security",
+        r"^security: no API key is set and CORS allows all origins(?: \(see (?P<see>\S+)\))?$",
+        fields={"see": str},
+        seen="llama-server, 2026",
+        example=(
+            "srv  llama_server: security: no API key is set and CORS allows all origins "
+            "(see https://github.com/ggml-org/llama.cpp/pull/25655)"
+        ),
+        gives={"see": "https://github.com/ggml-org/llama.cpp/pull/25655"},
     ),
     rule(
         "server.more_info", r"^more info: (?P<see>\S+)$",

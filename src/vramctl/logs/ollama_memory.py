@@ -1,11 +1,11 @@
-"""What Ollama prints about memory and placement: free VRAM and RAM, will it fit, the offload, each device's parts."""
+"""What Ollama prints about memory: free VRAM and RAM, what each device holds, layers that were offloaded."""
 
 # ruff: noqa: E501
 # fmt: off
 from __future__ import annotations
 
 from vramctl.logs.rule import Rule, at, rule
-from vramctl.logs.values import flag, ints, size, sizes
+from vramctl.logs.values import flag, size
 
 RUNNER = {
     "runner_name": at("runner.name"), "inference": at("runner.inference"), "runner_size": at("runner.size", size),
@@ -73,103 +73,6 @@ MEMORY: tuple[Rule, ...] = (
         seen="ollama 0.1.35-now DEBUG (free_before and free_now from 0.12.6)",
         example='time=2026-01-14T12:31:02.000-05:00 level=DEBUG source=sched.go:780 msg="gpu VRAM free memory converged after 0.51 seconds" free_before="4.1 GiB" free_now="43.9 GiB" runner.size="39.5 GiB" runner.vram="39.5 GiB" runner.parallel=1 runner.pid=4711 runner.model=/m/sha256-aa runner.num_ctx=4096',
         gives={"seconds": 0.51, "free_before": size("4.1 GiB"), "free_now": size("43.9 GiB"), "runner_size": size("39.5 GiB"), "runner_vram": size("39.5 GiB"), "parallel": 1, "pid": 4711, "model": "/m/sha256-aa", "num_ctx": 4096},
-    ),
-    rule(
-        "fit.will_fit", r"^new model will fit in available VRAM in single GPU, loading$",
-        fields={"model": str, "gpu": str, "parallel": int, "available": size, "required": size},
-        seen="ollama 0.1.33-0.11.4 (DEBUG to 0.1.48; parallel from 0.2.0)",
-        example='time=2025-07-30T10:49:13.672+10:00 level=INFO source=sched.go:788 msg="new model will fit in available VRAM in single GPU, loading" model=/root/.ollama/models/blobs/sha256-7cd4618c gpu=GPU-72c48c23-32a4-2e54-95c9-99bb82483caa parallel=2 available=3377552306 required="1.8 GiB"',
-        gives={"model": "/root/.ollama/models/blobs/sha256-7cd4618c", "gpu": "GPU-72c48c23-32a4-2e54-95c9-99bb82483caa", "parallel": 2, "available": size("3377552306"), "required": size("1.8 GiB")},
-    ),
-    rule(
-        "fit.will_fit", r"^new model will fit in available VRAM, loading$",
-        fields={"model": str, "library": str, "parallel": int, "required": size, "gpus": int},
-        seen="ollama 0.1.33-0.12.10 (several GPUs; parallel from 0.2.0, gpus from 0.11.5)",
-        example='time=2025-09-11T00:42:48.500+02:00 level=INFO source=memory.go:47 msg="new model will fit in available VRAM, loading" model=/m/sha256-aa library=cuda parallel=1 required="62.4 GiB" gpus=2',
-        gives={"model": "/m/sha256-aa", "library": "cuda", "parallel": 1, "required": size("62.4 GiB"), "gpus": 2},
-    ),
-    rule(
-        "fit.will_fit", r"^new model will fit in available VRAM across minimum required GPUs, loading$",
-        fields={"model": str, "library": str, "parallel": int, "required": size, "gpus": int},
-        seen="ollama 0.11.5-0.12.10 (says VRAM with library=cpu and required=0 B too)",
-        example='time=2025-09-11T00:42:48.500+02:00 level=INFO source=memory.go:36 msg="new model will fit in available VRAM across minimum required GPUs, loading" model=/m/sha256-aa library=rocm parallel=1 required="62.4 GiB" gpus=1',
-        gives={"model": "/m/sha256-aa", "library": "rocm", "parallel": 1, "required": size("62.4 GiB"), "gpus": 1},
-    ),
-    rule(
-        "fit.will_fit_cpu", r"^new model will fit in available system memory for CPU inference, loading$",
-        fields={"model": str, "parallel": int, "required": size},
-        seen="ollama 0.12.7-0.12.10",
-        example='time=2025-11-01T10:00:00.000Z level=INFO source=memory.go:60 msg="new model will fit in available system memory for CPU inference, loading" model=/m/sha256-aa parallel=1 required="2.6 GiB"',
-        gives={"model": "/m/sha256-aa", "parallel": 1, "required": size("2.6 GiB")},
-    ),
-    rule(
-        "fit.fits_alongside", r"^new model fits with existing models, loading$",
-        seen="ollama 0.1.33-now DEBUG",
-        example='time=2025-11-01T10:00:00.000Z level=DEBUG source=sched.go:225 msg="new model fits with existing models, loading"',
-        gives={},
-    ),
-    rule(
-        "fit.offload", r"^offload$",
-        fields={
-            "library": str, "layers_requested": at("layers.requested", int), "layers_model": at("layers.model", int),
-            "layers_offload": at("layers.offload", int), "layers_split": at("layers.split", ints),
-            "available": at("memory.available", sizes), "gpu_overhead": at("memory.gpu_overhead", size),
-            "required_full": at("memory.required.full", size), "required_partial": at("memory.required.partial", size),
-            "required_kv": at("memory.required.kv", size), "allocations": at("memory.required.allocations", sizes),
-            "weights_total": at("memory.weights.total", size), "weights_repeating": at("memory.weights.repeating", size),
-            "weights_nonrepeating": at("memory.weights.nonrepeating", size),
-            "graph_full": at("memory.graph.full", size), "graph_partial": at("memory.graph.partial", size),
-            "projector_weights": at("projector.weights", size), "projector_graph": at("projector.graph", size),
-        },
-        seen="ollama 0.5.12-0.12.10 INFO (weights.total includes the output layer from 0.11.4)",
-        example='time=2025-07-30T10:53:50.069+10:00 level=INFO source=server.go:175 msg=offload library=cuda layers.requested=-1 layers.model=29 layers.offload=29 layers.split="" memory.available="[3.1 GiB]" memory.gpu_overhead="0 B" memory.required.full="1.9 GiB" memory.required.partial="1.9 GiB" memory.required.kv="224.0 MiB" memory.required.allocations="[1.9 GiB]" memory.weights.total="934.7 MiB" memory.weights.repeating="752.1 MiB" memory.weights.nonrepeating="182.6 MiB" memory.graph.full="299.8 MiB" memory.graph.partial="482.3 MiB" projector.weights="1.2 GiB" projector.graph="560.0 MiB"',
-        gives={"library": "cuda", "layers_requested": -1, "layers_model": 29, "layers_offload": 29, "layers_split": (), "available": sizes("[3.1 GiB]"), "gpu_overhead": size("0 B"), "required_full": size("1.9 GiB"), "required_partial": size("1.9 GiB"), "required_kv": size("224.0 MiB"), "allocations": sizes("[1.9 GiB]"), "weights_total": size("934.7 MiB"), "weights_repeating": size("752.1 MiB"), "weights_nonrepeating": size("182.6 MiB"), "graph_full": size("299.8 MiB"), "graph_partial": size("482.3 MiB"), "projector_weights": size("1.2 GiB"), "projector_graph": size("560.0 MiB")},
-    ),
-    rule(
-        "fit.offload", r"^offload to (?P<library>\w+)$",
-        fields={
-            "library": str, "layers_requested": at("layers.requested", int), "layers_model": at("layers.model", int),
-            "layers_offload": at("layers.offload", int), "layers_split": at("layers.split", ints),
-            "available": at("memory.available", sizes), "gpu_overhead": at("memory.gpu_overhead", size),
-            "required_full": at("memory.required.full", size), "required_partial": at("memory.required.partial", size),
-            "required_kv": at("memory.required.kv", size), "allocations": at("memory.required.allocations", sizes),
-            "weights_total": at("memory.weights.total", size), "weights_repeating": at("memory.weights.repeating", size),
-            "weights_nonrepeating": at("memory.weights.nonrepeating", size),
-            "graph_full": at("memory.graph.full", size), "graph_partial": at("memory.graph.partial", size),
-        },
-        needs=("layers.offload",),
-        seen="ollama 0.1.45-0.5.11 INFO (gpu_overhead from 0.3.10)",
-        example='time=2025-01-10T22:05:21.892+08:00 level=INFO source=memory.go:356 msg="offload to cuda" layers.requested=-1 layers.model=41 layers.offload=29 layers.split="" memory.available="[6.9 GiB 5 GiB]" memory.gpu_overhead="0 B" memory.required.full="9.6 GiB" memory.required.partial="6.8 GiB" memory.required.kv="400.0 MiB" memory.required.allocations="[6.8 GiB]" memory.weights.total="7.9 GiB" memory.weights.repeating="7.5 GiB" memory.weights.nonrepeating="402.0 MiB" memory.graph.full="266.7 MiB" memory.graph.partial="266.7 MiB"',
-        gives={"library": "cuda", "layers_requested": -1, "layers_model": 41, "layers_offload": 29, "layers_split": (), "available": sizes("[6.9 GiB 5 GiB]"), "gpu_overhead": size("0 B"), "required_full": size("9.6 GiB"), "required_partial": size("6.8 GiB"), "required_kv": size("400.0 MiB"), "allocations": sizes("[6.8 GiB]"), "weights_total": size("7.9 GiB"), "weights_repeating": size("7.5 GiB"), "weights_nonrepeating": size("402.0 MiB"), "graph_full": size("266.7 MiB"), "graph_partial": size("266.7 MiB")},
-    ),
-    rule(
-        "fit.offload", r"^offload to (?P<library>gpu)$",
-        fields={
-            "library": str, "layers_requested": at("layers.requested", int), "layers_offload": at("layers.real", int),
-            "layers_estimate": at("layers.estimate", int), "available": at("memory.available", sizes),
-            "required_full": at("memory.required.full", size), "required_partial": at("memory.required.partial", size),
-            "required_kv": at("memory.required.kv", size), "weights_total": at("memory.weights.total", size),
-            "weights_repeating": at("memory.weights.repeating", size),
-            "weights_nonrepeating": at("memory.weights.nonrepeating", size),
-            "graph_full": at("memory.graph.full", size), "graph_partial": at("memory.graph.partial", size),
-        },
-        needs=("layers.real",),
-        seen="ollama 0.1.33-0.1.44 INFO (layers.estimate to 0.1.37, layers.requested from 0.1.38)",
-        example='time=2024-05-09T12:00:01.000Z level=INFO source=memory.go:127 msg="offload to gpu" layers.requested=-1 layers.real=33 memory.available="11053.5 MiB" memory.required.full="5033.0 MiB" memory.required.partial="5033.0 MiB" memory.required.kv="256.0 MiB" memory.weights.total="4156.0 MiB" memory.weights.repeating="3745.0 MiB" memory.weights.nonrepeating="411.0 MiB" memory.graph.full="164.0 MiB" memory.graph.partial="677.5 MiB"',
-        gives={"library": "gpu", "layers_requested": -1, "layers_offload": 33, "available": sizes("11053.5 MiB"), "required_full": size("5033.0 MiB"), "required_partial": size("5033.0 MiB"), "required_kv": size("256.0 MiB"), "weights_total": size("4156.0 MiB"), "weights_repeating": size("3745.0 MiB"), "weights_nonrepeating": size("411.0 MiB"), "graph_full": size("164.0 MiB"), "graph_partial": size("677.5 MiB")},
-    ),
-    rule(
-        "fit.offload", r"^offload to (?P<library>gpu)$",
-        fields={
-            "library": str, "layers_requested": at("reallayers", int), "layers_offload": at("layers", int),
-            "available": at("available", sizes), "required_full": at("required", size),
-            "required_partial": at("used", size), "required_kv": at("kv", size),
-            "graph_full": at("fulloffload", size), "graph_partial": at("partialoffload", size),
-        },
-        needs=("reallayers",),
-        seen="ollama 0.1.32 INFO",
-        example='time=2024-04-20T12:00:01.000Z level=INFO source=server.go:127 msg="offload to gpu" reallayers=33 layers=33 required="5033.0 MiB" used="5033.0 MiB" available="11053.5 MiB" kv="256.0 MiB" fulloffload="164.0 MiB" partialoffload="177.5 MiB"',
-        gives={"library": "gpu", "layers_requested": 33, "layers_offload": 33, "available": sizes("11053.5 MiB"), "required_full": size("5033.0 MiB"), "required_partial": size("5033.0 MiB"), "required_kv": size("256.0 MiB"), "graph_full": size("164.0 MiB"), "graph_partial": size("177.5 MiB")},
     ),
     rule(
         "weights.buffer", r"^model weights$",
@@ -245,108 +148,6 @@ MEMORY: tuple[Rule, ...] = (
         seen="ollama 0.9.6-0.24.0 INFO (its own engine)",
         example='time=2025-07-30T00:19:25.758+10:00 level=INFO source=ggml.go:366 msg="offloading output layer to CPU"',
         gives={"device": "CPU"},
-    ),
-    rule(
-        "fit.load_requested", r"^load$",
-        fields={"request": str},
-        seen="ollama 0.11.5-0.24.0 INFO",
-        says="Operation fit, alloc, commit or close; GPULayers:[] is CPU only",
-        example='time=2026-01-14T12:27:11.000-05:00 level=INFO source=runner.go:1278 msg=load request="{Operation:fit LoraPath:[] Parallel:1 BatchSize:512 FlashAttention:Enabled KvSize:4096 KvCacheType: NumThreads:8 GPULayers:81[ID:GPU-a Layers:81(0..80)] MultiUserCache:false ProjectorPath: MainGPU:0 UseMmap:false}"',
-        gives={"request": "{Operation:fit LoraPath:[] Parallel:1 BatchSize:512 FlashAttention:Enabled KvSize:4096 KvCacheType: NumThreads:8 GPULayers:81[ID:GPU-a Layers:81(0..80)] MultiUserCache:false ProjectorPath: MainGPU:0 UseMmap:false}"},
-    ),
-    rule(
-        "fit.loading_model", r"^loading model$",
-        fields={"layers": at("model layers", int), "requested": int},
-        seen="ollama 0.1.32-0.24.0 (DEBUG without fields to 0.1.34, INFO from 0.11.5)",
-        example='time=2026-01-14T12:27:05.000-05:00 level=INFO source=server.go:747 msg="loading model" "model layers"=81 requested=-1',
-        gives={"layers": 81, "requested": -1},
-    ),
-    rule(
-        "fit.backoff", r"^model layout did not fit, applying backoff$",
-        fields={"backoff": float},
-        seen="ollama 0.11.5-0.24.0 INFO",
-        example='time=2026-01-14T12:27:05.000-05:00 level=INFO source=server.go:860 msg="model layout did not fit, applying backoff" backoff=0.10',
-        gives={"backoff": 0.1},
-    ),
-    rule(
-        "fit.evict_for_gpu", r"^model requires more (?:gpu )?memory than is currently available, evicting a model to make space$",
-        fields={"layers_fitting": at("loaded layers", int), "estimate": at("estimate.memory.required.full", size)},
-        seen="ollama 0.11.7-0.24.0 INFO",
-        example='time=2026-01-14T12:35:05.000-05:00 level=INFO source=server.go:866 msg="model requires more gpu memory than is currently available, evicting a model to make space" "loaded layers"=17',
-        gives={"layers_fitting": 17},
-    ),
-    rule(
-        "fit.evict_for_ram", r"^model requires more system memory than is currently available, evicting a model to make space$",
-        fields={"required": size, "free": size},
-        seen="ollama 0.12.11-0.24.0 INFO",
-        example='time=2026-01-14T12:35:05.000-05:00 level=INFO source=server.go:880 msg="model requires more system memory than is currently available, evicting a model to make space" required=9663676416 free=6549825126',
-        gives={"required": size("9663676416"), "free": size("6549825126")},
-    ),
-    rule(
-        "fit.too_large", r"^model request too large for system$",
-        fields={"requested": size, "available": size, "total": size, "free": size, "swap": size, "system": size},
-        seen="ollama 0.2.0-0.24.0 WARN (available in bytes to 0.11.4; only system to 0.2.1)",
-        example='time=2025-05-01T12:35:05.000Z level=WARN source=server.go:133 msg="model request too large for system" requested="39.5 GiB" available=25769803776 total="31.2 GiB" free="22.0 GiB" swap="2.0 GiB"',
-        gives={"requested": size("39.5 GiB"), "available": size("25769803776"), "total": size("31.2 GiB"), "free": size("22.0 GiB"), "swap": size("2.0 GiB")},
-    ),
-    rule(
-        "fit.too_large", r"^model is too large for system memory$",
-        fields={"require_full": at("requireFull", flag)},
-        seen="ollama 0.12.7-now INFO",
-        example='time=2026-01-14T12:35:05.000-05:00 level=INFO source=sched.go:470 msg="model is too large for system memory" requireFull=false',
-        gives={"require_full": False},
-    ),
-    rule(
-        "fit.layout_failed", r"^(?P<what>failed to commit memory for model|failed to allocate memory for model|memory layout cannot be allocated)$",
-        fields={"what": str, "memory": str},
-        seen="ollama 0.11.5-0.24.0 WARN",
-        example='time=2026-01-14T12:35:05.000-05:00 level=WARN source=server.go:822 msg="memory layout cannot be allocated" memory.InputWeights=550502400',
-        gives={"what": "memory layout cannot be allocated"},
-    ),
-    rule(
-        "fit.no_layer_fits", r"^insufficient VRAM to load any model layers$",
-        seen="ollama 0.1.33-0.24.0 DEBUG",
-        example='time=2025-05-01T12:35:05.000Z level=DEBUG source=memory.go:200 msg="insufficient VRAM to load any model layers"',
-        gives={},
-    ),
-    rule(
-        "fit.gpu_too_small", r"^gpu has too little memory to allocate any layers$",
-        fields={
-            "id": str, "library": str, "variant": str, "compute": str, "driver": str, "name": str, "total": size, "available": size,
-            "minimum": at("minimum_memory", size), "layer_size": size, "overhead": at("gpu_zer_overhead", size),
-            "graph_partial": at("partial_offload", size), "graph_full": at("full_offload", size),
-        },
-        seen="ollama 0.1.45-0.12.10 DEBUG",
-        example='time=2025-05-01T12:35:05.000Z level=DEBUG source=memory.go:170 msg="gpu has too little memory to allocate any layers" id=GPU-1c75 library=cuda variant=v12 compute=8.6 driver=12.4 name="NVIDIA GeForce GTX 1050" total="2.0 GiB" available="300.0 MiB" minimum_memory=479199232 layer_size="112.0 MiB" gpu_zer_overhead="0 B" partial_offload="677.5 MiB" full_offload="560.0 MiB"',
-        gives={"id": "GPU-1c75", "library": "cuda", "variant": "v12", "compute": "8.6", "driver": "12.4", "name": "NVIDIA GeForce GTX 1050", "total": size("2.0 GiB"), "available": size("300.0 MiB"), "minimum": size("479199232"), "layer_size": size("112.0 MiB"), "overhead": size("0 B"), "graph_partial": size("677.5 MiB"), "graph_full": size("560.0 MiB")},
-    ),
-    rule(
-        "fit.evaluating", r"^evaluating$",
-        fields={"library": str, "gpu_count": int, "available": sizes},
-        seen="ollama 0.1.33-0.12.10 DEBUG",
-        example='time=2025-10-03T13:18:04.223+02:00 level=DEBUG source=memory.go:181 msg=evaluating library=cpu gpu_count=1 available="[27.5 GiB]"',
-        gives={"library": "cpu", "gpu_count": 1, "available": sizes("[27.5 GiB]")},
-    ),
-    rule(
-        "fit.gpu_available", r"^available gpu$",
-        fields={"id": str, "library": str, "available": at("available layer vram", size), "backoff": float, "minimum": size, "overhead": size, "graph": size},
-        seen="ollama 0.11.5-0.24.0 DEBUG",
-        example='time=2026-01-14T12:27:05.000-05:00 level=DEBUG source=server.go:980 msg="available gpu" id=GPU-08d2 library=CUDA "available layer vram"="41.9 GiB" backoff=0.00 minimum="457.0 MiB" overhead="0 B" graph="584.0 MiB"',
-        gives={"id": "GPU-08d2", "library": "CUDA", "available": size("41.9 GiB"), "backoff": 0.0, "minimum": size("457.0 MiB"), "overhead": size("0 B"), "graph": size("584.0 MiB")},
-    ),
-    rule(
-        "fit.server_fits", r"^llama-server model fits alongside existing models$",
-        fields={"predicted": size, "num_ctx": at("predicted_num_ctx", int), "batch": at("num_batch", int), "available": size, "gpu_free": size, "system_free": size, "system_limited": flag},
-        seen="ollama 0.30.0-now INFO",
-        example='time=2026-09-02T16:52:34.600Z level=INFO source=sched.go:562 msg="llama-server model fits alongside existing models" predicted="5.1 GiB" predicted_num_ctx=4096 num_batch=512 available="9.0 GiB" gpu_free="9.4 GiB" system_free="20.1 GiB" system_limited=false',
-        gives={"predicted": size("5.1 GiB"), "num_ctx": 4096, "batch": 512, "available": size("9.0 GiB"), "gpu_free": size("9.4 GiB"), "system_free": size("20.1 GiB"), "system_limited": False},
-    ),
-    rule(
-        "fit.server_exceeds", r"^llama-server model predicted to exceed available memory, evicting$",
-        fields={"predicted": size, "num_ctx": at("predicted_num_ctx", int), "batch": at("num_batch", int), "available": size, "gpu_free": size, "system_free": size, "system_limited": flag},
-        seen="ollama 0.30.0-now INFO",
-        example='time=2026-09-02T16:52:34.600Z level=INFO source=sched.go:551 msg="llama-server model predicted to exceed available memory, evicting" predicted="15.1 GiB" predicted_num_ctx=8192 num_batch=512 available="9.0 GiB" gpu_free="9.4 GiB" system_free="20.1 GiB" system_limited=true',
-        gives={"predicted": size("15.1 GiB"), "num_ctx": 8192, "batch": 512, "available": size("9.0 GiB"), "gpu_free": size("9.4 GiB"), "system_free": size("20.1 GiB"), "system_limited": True},
     ),
     rule(
         "memory.estimate", r"^memory$",

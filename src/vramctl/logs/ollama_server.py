@@ -1,12 +1,11 @@
-"""What Ollama prints about servers, runners, requests and models: starts, commands, evictions, truncations."""
+"""What Ollama prints about its server, requests, downloads and the machine."""
 
 # ruff: noqa: E501
 # fmt: off
 from __future__ import annotations
 
-from vramctl.logs.ollama_memory import RUNNER
 from vramctl.logs.rule import Rule, at, rule
-from vramctl.logs.values import arguments, duration, flag, size, words
+from vramctl.logs.values import duration, flag, size, words
 
 SERVER: tuple[Rule, ...] = (
     rule(
@@ -29,98 +28,6 @@ SERVER: tuple[Rule, ...] = (
         seen="ollama 0.0.1-0.1.3",
         example="2023/09/20 12:00:00 routes.go:534: Listening on 127.0.0.1:11434",
         gives={"address": "127.0.0.1:11434"},
-    ),
-    rule(
-        "runner.listening", r"^Server listening on (?P<address>\S+)$",
-        fields={"address": str},
-        seen="ollama 0.3.13-0.24.0 INFO",
-        example='time=2025-07-30T14:17:23.236+10:00 level=INFO source=runner.go:874 msg="Server listening on 127.0.0.1:36891"',
-        gives={"address": "127.0.0.1:36891"},
-    ),
-    rule(
-        "runner.command", r"^starting (?:llama server|runner|llama-server)$",
-        fields={"cmd": arguments},
-        seen="ollama 0.1.32-now INFO (llama server to 0.11.4, runner to 0.24.0, llama-server from 0.30.0)",
-        says="a command without --model is a search for GPUs, not a load",
-        example='time=2025-07-30T10:53:50.259+10:00 level=INFO source=server.go:438 msg="starting llama server" cmd="/usr/local/bin/ollama runner --model /root/.ollama/models/blobs/sha256-6a77 --ctx-size 8192 --batch-size 512 --n-gpu-layers 29 --threads 6 --parallel 2 --port 39609"',
-        gives={"cmd": ("/usr/local/bin/ollama", "runner", "--model", "/root/.ollama/models/blobs/sha256-6a77", "--ctx-size", "8192", "--batch-size", "512", "--n-gpu-layers", "29", "--threads", "6", "--parallel", "2", "--port", "39609")},
-    ),
-    rule(
-        "runner.starting", r"^starting (?P<engine>go runner|ollama engine|llama runner|llama\.cpp server)$",
-        fields={"engine": str},
-        seen="ollama 0.0.18-0.24.0",
-        example='time=2025-07-30T10:53:50.267+10:00 level=INFO source=runner.go:815 msg="starting go runner"',
-        gives={"engine": "go runner"},
-    ),
-    rule(
-        "runner.started", r"^(?P<engine>llama runner|llama-server|llama\.cpp server) started in (?P<seconds>\d+(?:\.\d+)?) seconds$",
-        fields={"engine": str, "seconds": float},
-        seen="ollama 0.0.18-now (twice a load from 0.11.5: the first counts)",
-        example='time=2025-07-30T10:53:58.780+10:00 level=INFO source=server.go:637 msg="llama runner started in 8.78 seconds"',
-        gives={"engine": "llama runner", "seconds": 8.78},
-    ),
-    rule(
-        "runner.waiting", r"^waiting for (?P<what>llama runner to start responding|llama-server to start responding|llama\.cpp server to start responding|server to become available|llama-server to become available)$",
-        fields={"what": str, "status": str},
-        seen="ollama 0.0.18-now INFO",
-        example='time=2025-10-03T13:18:04.247+02:00 level=INFO source=server.go:1285 msg="waiting for server to become available" status="llm server loading model"',
-        gives={"what": "server to become available", "status": "llm server loading model"},
-    ),
-    rule(
-        "runner.waiting", r"^model load completed, waiting for server to become available$",
-        fields={"status": str},
-        seen="ollama 0.1.39-0.24.0 DEBUG",
-        example='time=2025-10-03T13:18:05.247+02:00 level=DEBUG source=server.go:1300 msg="model load completed, waiting for server to become available" status="llm server loading model"',
-        gives={"status": "llm server loading model"},
-    ),
-    rule(
-        "runner.progress", r"^model load progress (?P<share>\d\.\d+)$",
-        fields={"share": float},
-        seen="ollama 0.1.39-0.24.0 DEBUG",
-        example='time=2025-10-03T13:18:04.747+02:00 level=DEBUG source=server.go:1297 msg="model load progress 1.00"',
-        gives={"share": 1.0},
-    ),
-    rule(
-        "runner.loaded", r"^loaded runners$",
-        fields={"count": int},
-        seen="ollama 0.1.33-now INFO (to 0.11.4 before the load is finished)",
-        example='time=2025-07-30T14:17:23.187+10:00 level=INFO source=sched.go:483 msg="loaded runners" count=1',
-        gives={"count": 1},
-    ),
-    rule(
-        "runner.engine", r"^(?:using llama-server for model|loading model via llama-server)$",
-        fields={"model": str},
-        seen="ollama 0.30.0-now INFO",
-        example='time=2026-09-02T16:52:34.590Z level=INFO source=server.go:120 msg="using llama-server for model" model=/root/.ollama/models/blobs/sha256-aa',
-        gives={"model": "/root/.ollama/models/blobs/sha256-aa"},
-    ),
-    rule(
-        "runner.engine", r"^model not yet supported by Ollama engine, switching to compatibility mode$",
-        fields={"model": str, "error": str},
-        seen="ollama 0.6.0-0.24.0 DEBUG",
-        example='time=2026-01-14T12:27:04.000-05:00 level=DEBUG source=server.go:170 msg="model not yet supported by Ollama engine, switching to compatibility mode" model=/m/sha256-aa error="unsupported model architecture"',
-        gives={"model": "/m/sha256-aa", "error": "unsupported model architecture"},
-    ),
-    rule(
-        "runner.environment", r"^subprocess$",
-        fields={"environment": str, "path": at("PATH"), "library_path": at("OLLAMA_LIBRARY_PATH"), "ld_path": at("LD_LIBRARY_PATH"), "debug": at("OLLAMA_DEBUG")},
-        seen="ollama 0.1.33-now DEBUG",
-        example='time=2025-10-03T13:18:04.223+02:00 level=DEBUG source=server.go:400 msg=subprocess PATH=$PATH OLLAMA_DEBUG=1 OLLAMA_LIBRARY_PATH=/usr/lib/ollama LD_LIBRARY_PATH=/usr/lib/ollama:/usr/lib/ollama',
-        gives={"path": "$PATH", "library_path": "/usr/lib/ollama", "ld_path": "/usr/lib/ollama:/usr/lib/ollama", "debug": "1"},
-    ),
-    rule(
-        "tensors.mmap_off", r"^disabling mmap for llama-server load (?:by default|due to host memory pressure)$",
-        fields={"model": str, "reason": str, "model_size": size, "loaded_mmap_size": size, "headroom": size, "system_free": size, "system_total": size, "predicted_vram": size, "available_vram": size},
-        seen="ollama 0.30.0-now INFO",
-        example='time=2026-09-02T16:52:34.600Z level=INFO source=sched.go:1215 msg="disabling mmap for llama-server load due to host memory pressure" model=/m/sha256-aa model_size="4.9 GiB" loaded_mmap_size="0 B" headroom="2.0 GiB" system_free="6.1 GiB" system_total="6.7 GiB" predicted_vram="0 B" available_vram="0 B"',
-        gives={"model": "/m/sha256-aa", "model_size": size("4.9 GiB"), "loaded_mmap_size": size("0 B"), "headroom": size("2.0 GiB"), "system_free": size("6.1 GiB"), "system_total": size("6.7 GiB"), "predicted_vram": size("0 B"), "available_vram": size("0 B")},
-    ),
-    rule(
-        "projector.offload_off", r"^disabling multimodal projector offload$",
-        fields={"reason": str, "model": str, "projector": str},
-        seen="ollama 0.30.0-now INFO",
-        example='time=2026-09-02T16:52:34.600Z level=INFO source=llama_server.go:700 msg="disabling multimodal projector offload" reason="cpu" model=/m/sha256-aa projector=/m/sha256-bb',
-        gives={"reason": "cpu", "model": "/m/sha256-aa", "projector": "/m/sha256-bb"},
     ),
     rule(
         "model.described", r"^$",
@@ -159,150 +66,11 @@ SERVER: tuple[Rule, ...] = (
         gives={"what": '[WARNING] Running in "debug" mode. Switch to "release" mode in production.'},
     ),
     rule(
-        "ctx.truncated", r"^truncating input prompt$",
-        fields={"limit": int, "prompt": int, "keep": int, "num_keep": at("numKeep", int), "new": int},
-        seen="ollama 0.3.13-now WARN (keep and new from 0.4.6)",
-        example='time=2026-01-21T16:42:01.000-05:00 level=WARN source=runner.go:153 msg="truncating input prompt" limit=4096 prompt=9375 keep=5 new=4096',
-        gives={"limit": 4096, "prompt": 9375, "keep": 5, "new": 4096},
-    ),
-    rule(
-        "ctx.truncated", r"^input truncated: num_ctx=(?P<limit>\d+) num_keep=(?P<keep>\d+) num_left=(?P<left>\d+) num_tokens=(?P<new>\d+)(?: cursor=\d+)?$",
-        fields={"limit": int, "keep": int, "left": int, "new": int},
-        seen="ollama 0.0.13-0.0.17",
-        example="2023/08/20 12:00:00 llama.go:400: input truncated: num_ctx=2048 num_keep=5 num_left=1022 num_tokens=1027",
-        gives={"limit": 2048, "keep": 5, "left": 1022, "new": 1027},
-    ),
-    rule(
-        "ctx.messages_dropped", r"^truncating (?:input|native chat) messages which exceed context length$",
-        fields={"truncated": int},
-        seen="ollama 0.2.2-now DEBUG",
-        example='time=2026-01-21T16:42:01.000-05:00 level=DEBUG source=prompt.go:60 msg="truncating input messages which exceed context length" truncated=3',
-        gives={"truncated": 3},
-    ),
-    rule(
-        "ctx.shift", r"^context limit hit - shifting$",
-        fields={"id": int, "limit": int, "input": int, "keep": int, "discard": int},
-        seen="ollama 0.3.13-0.24.0 DEBUG",
-        example='time=2026-01-21T16:42:01.000-05:00 level=DEBUG source=cache.go:230 msg="context limit hit - shifting" id=0 limit=4096 input=4096 keep=5 discard=2045',
-        gives={"id": 0, "limit": 4096, "input": 4096, "keep": 5, "discard": 2045},
-    ),
-    rule(
-        "ctx.too_large_for_model", r"^requested context size too large for model$",
-        fields={"ctx": at("num_ctx", int), "parallel": at("num_parallel", int), "train_ctx": at("n_ctx_train", int)},
-        seen="ollama 0.9.3-now WARN (num_parallel to 0.11.4)",
-        example='time=2026-01-14T12:27:04.000-05:00 level=WARN source=server.go:141 msg="requested context size too large for model" num_ctx=8192 n_ctx_train=2048',
-        gives={"ctx": 8192, "train_ctx": 2048},
-    ),
-    rule(
-        "ctx.default", r"^vram-based default context$",
-        fields={"total_vram": size, "ctx": at("default_num_ctx", int)},
-        seen="ollama 0.15.5-now INFO",
-        example='time=2026-09-02T16:52:00.100Z level=INFO source=routes.go:2020 msg="vram-based default context" total_vram="0 B" default_num_ctx=4096',
-        gives={"total_vram": size("0 B"), "ctx": 4096},
-    ),
-    rule(
-        "flash.enabled", r"^(?:enabling flash attention|model wants flash attention)$",
-        seen="ollama 0.5.0-0.24.0 INFO",
-        example='time=2025-09-11T00:42:48.700+02:00 level=INFO source=server.go:270 msg="enabling flash attention"',
-        gives={},
-    ),
-    rule(
-        "flash.unsupported", r"^flash attention enabled but not supported by (?P<by>gpu|model)$",
-        fields={"by": str},
-        seen="ollama 0.5.0-0.24.0 WARN",
-        example='time=2025-09-11T00:42:48.700+02:00 level=WARN source=server.go:250 msg="flash attention enabled but not supported by gpu"',
-        gives={"by": "gpu"},
-    ),
-    rule(
-        "flash.kv_type_ignored", r"^(?:quantized kv cache requested but flash attention disabled|OLLAMA_FLASH_ATTENTION must be enabled to use a quantized OLLAMA_KV_CACHE_TYPE)$",
-        fields={"type": str},
-        seen="ollama 0.5.0-0.24.0 WARN",
-        example='time=2025-09-11T00:42:48.700+02:00 level=WARN source=server.go:280 msg="quantized kv cache requested but flash attention disabled" type=q8_0',
-        gives={"type": "q8_0"},
-    ),
-    rule(
-        "kv.type_unsupported", r"^(?:kv cache type not supported by model|unsupported OLLAMA_KV_CACHE_TYPE)$",
-        fields={"type": str},
-        seen="ollama 0.5.0-0.24.0 WARN",
-        example='time=2025-09-11T00:42:48.700+02:00 level=WARN source=server.go:289 msg="kv cache type not supported by model" type=q8_0',
-        gives={"type": "q8_0"},
-    ),
-    rule(
-        "runner.no_parallel", r"^(?:model does not support caching, disabling parallel processing|model architecture does not currently support parallel requests|mllama does(?: not currently|n't) support parallel requests(?: yet)?|multimodal models don't support parallel requests yet)$",
-        fields={"architecture": str},
-        seen="ollama 0.1.34-now WARN",
-        example='time=2026-01-14T12:27:04.000-05:00 level=WARN source=sched.go:420 msg="model architecture does not currently support parallel requests" architecture=qwen3next',
-        gives={"architecture": "qwen3next"},
-    ),
-    rule(
-        "runner.batch_is_ctx", r"^(?:model does not support caching|embedding model detected), setting batch size to context length$",
-        fields={"batch": at("batch_size", int)},
-        seen="ollama 0.13.3-0.24.0",
-        example='time=2026-01-23T15:30:40.000-05:00 level=WARN source=runner.go:1090 msg="model does not support caching, setting batch size to context length" batch_size=8192',
-        gives={"batch": 8192},
-    ),
-    rule(
         "option.invalid", r"^invalid option provided$",
         fields={"option": str},
         seen="ollama 0.1.35-now WARN",
         example='time=2026-01-14T12:30:04.000-05:00 level=WARN source=types.go:860 msg="invalid option provided" option=tfs_z',
         gives={"option": "tfs_z"},
-    ),
-    rule(
-        "runner.evict", r"^resetting model to expire immediately to make room$",
-        fields={"model_path": at("modelPath"), "uses": at("refCount", int), **RUNNER},
-        seen="ollama 0.1.33-now DEBUG",
-        example='time=2026-01-14T12:35:05.000-05:00 level=DEBUG source=sched.go:830 msg="resetting model to expire immediately to make room" runner.name=registry.ollama.ai/library/llama3:8b runner.size="5.1 GiB" runner.vram="5.1 GiB" runner.parallel=1 runner.pid=4711 runner.model=/m/sha256-aa runner.num_ctx=4096 refCount=0',
-        gives={"uses": 0, "runner_name": "registry.ollama.ai/library/llama3:8b", "runner_size": size("5.1 GiB"), "runner_vram": size("5.1 GiB"), "parallel": 1, "pid": 4711, "model": "/m/sha256-aa", "num_ctx": 4096},
-    ),
-    rule(
-        "runner.evict", r"^(?:max runners achieved, unloading one to make room|evicting all other loaded models for OOM retry)$",
-        fields={"count": int, "runner_count": int},
-        seen="ollama 0.1.33-now",
-        example='time=2026-01-14T12:35:05.000-05:00 level=DEBUG source=sched.go:200 msg="max runners achieved, unloading one to make room" runner_count=3',
-        gives={"runner_count": 3},
-    ),
-    rule(
-        "runner.idle", r"^runner with (?:non-)?zero duration has gone idle, (?P<then>adding timer|resetting timer|expiring to unload)$",
-        fields={"then": str, "model_path": at("modelPath"), "keep_alive": at("duration", duration), **RUNNER},
-        seen="ollama 0.1.33-now DEBUG",
-        example='time=2025-10-03T13:18:20.000+02:00 level=DEBUG source=sched.go:323 msg="runner with non-zero duration has gone idle, adding timer" runner.name=registry.ollama.ai/library/llama3.2:latest runner.inference=cpu runner.devices=1 runner.size="2.6 GiB" runner.vram="0 B" runner.parallel=1 runner.pid=27060 runner.model=/usr/share/ollama/.ollama/models/blobs/sha256-dde5 runner.num_ctx=4096 duration=5m0s',
-        gives={"then": "adding timer", "keep_alive": 300.0, "runner_name": "registry.ollama.ai/library/llama3.2:latest", "inference": "cpu", "runner_size": size("2.6 GiB"), "runner_vram": size("0 B"), "parallel": 1, "pid": 27060, "model": "/usr/share/ollama/.ollama/models/blobs/sha256-dde5", "num_ctx": 4096},
-    ),
-    rule(
-        "runner.expired", r"^(?:timer expired, expiring to unload|runner expired event received)$",
-        fields={"model_path": at("modelPath"), **RUNNER},
-        seen="ollama 0.1.33-now DEBUG",
-        example='time=2026-01-14T12:40:05.000-05:00 level=DEBUG source=sched.go:330 msg="timer expired, expiring to unload" runner.size="2.6 GiB" runner.vram="0 B" runner.parallel=1 runner.pid=27060 runner.model=/m/sha256-dde5 runner.num_ctx=4096',
-        gives={"runner_size": size("2.6 GiB"), "runner_vram": size("0 B"), "parallel": 1, "pid": 27060, "model": "/m/sha256-dde5", "num_ctx": 4096},
-    ),
-    rule(
-        "runner.unloaded", r"^(?:sending an unloaded event|unload completed|runner terminated and removed from list, blocking for VRAM recovery)$",
-        fields={"model_path": at("modelPath"), **RUNNER},
-        seen="ollama 0.1.33-now DEBUG",
-        example='time=2026-01-14T12:40:06.000-05:00 level=DEBUG source=sched.go:400 msg="sending an unloaded event" runner.size="2.6 GiB" runner.vram="0 B" runner.parallel=1 runner.pid=27060 runner.model=/m/sha256-dde5 runner.num_ctx=4096',
-        gives={"runner_size": size("2.6 GiB"), "runner_vram": size("0 B"), "parallel": 1, "pid": 27060, "model": "/m/sha256-dde5", "num_ctx": 4096},
-    ),
-    rule(
-        "runner.stopping", r"^(?:stopping llama(?: |-)server|waiting for llama(?: |-)server to exit|llama(?: |-)server stopped|llama runner stopped successfully)$",
-        fields={"pid": int},
-        seen="ollama 0.1.2-now",
-        example='time=2026-01-14T12:40:05.500-05:00 level=DEBUG source=server.go:1786 msg="stopping llama server" pid=4711',
-        gives={"pid": 4711},
-    ),
-    rule(
-        "runner.reloading", r"^(?:reloading|changing loaded model)$",
-        fields=RUNNER,
-        seen="ollama 0.0.18-now",
-        example='time=2024-03-12T18:56:00.000Z level=INFO source=routes.go:78 msg="changing loaded model"',
-        gives={},
-    ),
-    rule(
-        "runner.slot_loading", r"^loading cache slot$",
-        fields={"id": int, "cached": at("cache", int), "prompt": int, "used": int, "remaining": int},
-        seen="ollama 0.3.13-0.24.0 DEBUG",
-        example='time=2025-10-03T13:18:06.000+02:00 level=DEBUG source=cache.go:104 msg="loading cache slot" id=0 cache=0 prompt=26 used=0 remaining=26',
-        gives={"id": 0, "cached": 0, "prompt": 26, "used": 0, "remaining": 26},
     ),
     rule(
         "download.started", r"^downloading (?P<blob>\w+) in (?P<parts>\d+) (?P<part>[\d.]+ \w+) part\(s\)$",

@@ -127,7 +127,7 @@ class SourceFacts:
     def _system(self, text: str) -> None:
         self._windows += _WINDOWS.search(text) is not None
         self._macos += _MACOS.search(text) is not None
-        self._linux += bool(re.search(r"/(?:home|usr|root|mnt|media|opt|lib|data)\b|linux", text))
+        self._linux += bool(re.search(r"/(?:home|usr|root|mnt|media|opt|lib|data)\b|linux|\bLinux\b", text))
         self._container += 2 * ("/root/.ollama" in text)
 
     def _system_name(self) -> Text:

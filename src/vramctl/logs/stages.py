@@ -17,7 +17,7 @@ PLANNED, COMMANDED, DESCRIBED, PLACED, MADE, READY = 1, 2, 3, 4, 5, 6
 
 STAGES: dict[str, int] = {
     "memory.system": PLANNED, "memory.gpu": PLANNED, "fit.offload": PLANNED, "fit.loading_model": PLANNED,
-    "fit.will_fit": PLANNED, "fit.started": PLANNED,
+    "fit.will_fit": PLANNED, "fit.started": PLANNED, "server.model": PLANNED,
     "runner.command": COMMANDED,
     "model.loaded_meta": DESCRIBED, "model.name": DESCRIBED, "model.size": DESCRIBED, "model.arch": DESCRIBED,
     "tensors.loading": PLACED, "layers.offloading_repeating": PLACED, "layers.offloaded": PLACED,
@@ -28,7 +28,7 @@ STAGES: dict[str, int] = {
 # Kinds of which a load keeps examples: what findings quote.
 NOTED = frozenset({
     "memory.system", "memory.gpu", "fit.offload", "fit.loading_model", "fit.will_fit", "runner.command",
-    "layers.offloaded", "weights.buffer", "kv.buffer", "kv.total", "compute.buffer", "tensors.loading",
+    "layers.offloaded", "weights.buffer", "kv.buffer", "kv.total", "compute.buffer", "tensors.loading", "tensors.override_hint",
     "context.pipeline", "graph.splits", "runner.started", "timing.load", "runner.load_failed", "runner.terminated",
     "runner.stopped", "model.load_failed", "memory.alloc_failed", "memory.buffer_failed", "context.failed",
     "gpu.alloc_over_limit", "crash.library_missing", "cuda.error", "cuda.error_where", "rocm.error", "gpu.arch_not_built",

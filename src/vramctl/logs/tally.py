@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from vramctl.records.stamps import stamp_seconds
 from vramctl.records.unknown import Unknown
 
 _KEPT_FAILED = 12
+_PARTS = ("prompt", "generated")
 
 
 class Ended(NamedTuple):
@@ -27,11 +29,13 @@ class Ended(NamedTuple):
 class Tally:
     """Counts requests; the last few, and the last that failed, are kept."""
 
-    __slots__ = ("_failed", "_last", "count", "failures", "latency", "longest", "truncated")
+    __slots__ = ("_failed", "_last", "_rates", "count", "failures", "latency", "longest", "truncated")
 
     def __init__(self, kept: int = 0) -> None:
         self._last: deque[Ended] = deque(maxlen=kept)
         self._failed: deque[Ended] = deque(maxlen=_KEPT_FAILED)
+        self._rates: dict[str, tuple[float, float]] = {}
+        """Lowest and highest tokens per second of prompts and of what was generated."""
         self.count = self.failures = self.truncated = 0
         self.latency = self.longest = 0.0
 
@@ -43,11 +47,20 @@ class Tally:
             self.latency += latency
             if latency > self.longest:
                 self.longest = latency
+        if request.timing:
+            self._rate(request.timing)
         status = request.fields.get("status")
         if status.__class__ is int and status >= 500:
             self.failures += 1
             self._failed.append(request)
         self._last.append(request)
+
+    def _rate(self, timing: Mapping[str, Any]) -> None:
+        for part in _PARTS:
+            rate = timing.get(f"{part}_per_second")
+            if isinstance(rate, float) and math.isfinite(rate):
+                low, high = self._rates.get(part, (rate, rate))
+                self._rates[part] = min(low, rate), max(high, rate)
 
     def requests(self) -> tuple[LoggedRequest, ...]:
         """The last requests, oldest first."""
@@ -65,7 +78,16 @@ class Tally:
             latency_seconds=self.latency,
             longest_seconds=self.longest,
             truncated=self.truncated,
+            **self._range("prompt"),
+            **self._range("generated"),
         )
+
+    def _range(self, part: str) -> dict[str, float]:
+        """The lowest and the highest rate of one part, nothing where no line prints one."""
+        if part not in self._rates:
+            return {}
+        low, high = self._rates[part]
+        return {f"{part}_slowest_per_second": low, f"{part}_fastest_per_second": high}
 
 
 def _record(request: Ended) -> LoggedRequest:

@@ -58,7 +58,11 @@ class LoggedSettings:
     parallel: Count = NOT_LOGGED
     batch: Count = NOT_LOGGED
     ubatch: Count = NOT_LOGGED
+    outputs_max: Count = NOT_LOGGED
+    """Tokens of a batch that may have an output each: the compute buffer holds their logits."""
     flash_attn: Text = NOT_LOGGED
+    flash_attn_used: bool | Unknown = NOT_LOGGED
+    """What `auto` came to: the engine prints it once it has asked its devices."""
     type_k: Text = NOT_LOGGED
     type_v: Text = NOT_LOGGED
     asked_layers: Count = NOT_LOGGED
@@ -116,6 +120,10 @@ class RequestTotals:
     latency_seconds: float = 0.0
     longest_seconds: float = 0.0
     truncated: int = 0
+    prompt_slowest_per_second: Number = NOT_LOGGED
+    prompt_fastest_per_second: Number = NOT_LOGGED
+    generated_slowest_per_second: Number = NOT_LOGGED
+    generated_fastest_per_second: Number = NOT_LOGGED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,6 +136,10 @@ def _load(load: Load) -> dict[str, Json]:
             "truncated": load.totals.truncated,
             "latency_seconds": load.totals.latency_seconds,
             "longest_seconds": load.totals.longest_seconds,
+            "prompt_slowest_per_second": known(load.totals.prompt_slowest_per_second),
+            "prompt_fastest_per_second": known(load.totals.prompt_fastest_per_second),
+            "generated_slowest_per_second": known(load.totals.generated_slowest_per_second),
+            "generated_fastest_per_second": known(load.totals.generated_fastest_per_second),
         },
         "timeline": [
             {

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vramctl.records import DeviceUse, Unknown
+from vramctl.records.event import Printed
 from vramctl.records.load import (
     CPU_ONLY,
     EXTENDED_LOAD,
@@ -121,10 +122,24 @@ def _device(use: LoggedUse, load: Load, gpus: Sequence[LoggedGpu], page: Page) -
             line.append(f"{glyph(ink, page)} ", style=ink.colour).append(f"{ink.part} {_size(size)}  ")
     of = _of(use, room, free=not use.host and not _total_known(use, gpus))
     line.append(f"= {_size(use.known_bytes)}{of}{' (estimated before the load)' if load.estimated else ''}")
+    line.append(_twice(load) if use.host else "", style="dim")
     yield line
     drawn = DeviceUse(use.name, _number(use.weights_bytes), _number(use.kv_bytes), _number(_with_output(use)), 0)
     scale = max(room, use.known_bytes)
     yield bar(drawn, total_bytes=scale, budget_bytes=scale, columns=page.width, page=page)
+
+
+def _twice(load: Load) -> str:
+    """How much of the weights is a copy in a layout for the CPU's kernels: the file they were read from is mapped beside it."""
+    seen = load.seen.get("weights.buffer")
+    sizes = [
+        size.bytes
+        for event in (seen.events if seen else ())
+        if "REPACK" in str(event.fields.get("device")) and isinstance(size := event.fields.get("size"), Printed)
+    ]
+    return (
+        f"  ({_size(sum(sizes))} of the weights are there twice: in the file and repacked for the CPU)" if sizes else ""
+    )
 
 
 def _of(use: LoggedUse, room: int, *, free: bool) -> str:
@@ -195,7 +210,10 @@ def _settings(load: Load) -> Iterator[str]:
     if isinstance(settings.batch, int):
         yield f"batch {settings.batch}" + (f"/{settings.ubatch}" if isinstance(settings.ubatch, int) else "")
     if isinstance(settings.flash_attn, str):
-        yield f"flash attention {settings.flash_attn}"
+        came_to = (
+            f" ({'on' if settings.flash_attn_used else 'off'})" if isinstance(settings.flash_attn_used, bool) else ""
+        )
+        yield f"flash attention {settings.flash_attn}{came_to}"
     if isinstance(settings.type_k, str):
         yield f"KV {settings.type_k}" + (
             f"/{settings.type_v}"
@@ -246,19 +264,19 @@ def _requests(load: Load) -> str:
     """How many, how long, how fast."""
     totals = load.totals
     words = [f"{totals.count}{f' ({totals.failed} failed)' if totals.failed else ''}"]
-    if totals.latency_seconds:
+    if totals.latency_seconds and totals.count == 1:
+        words.append(f"{totals.longest_seconds:.1f} s")
+    elif totals.latency_seconds:
         words.append(
             f"{totals.latency_seconds / totals.count:.1f} s on average, {totals.longest_seconds:.1f} s at most"
         )
     for part, name in (("prompt", "read"), ("generated", "wrote")):
-        speeds = [
-            speed for request in load.requests if isinstance(speed := getattr(request, f"{part}_per_second"), float)
-        ]
-        if speeds:
+        slowest, fastest = (getattr(totals, f"{part}_{which}_per_second") for which in ("slowest", "fastest"))
+        if isinstance(slowest, float) and isinstance(fastest, float):
             words.append(
-                f"{name} {sum(speeds) / len(speeds):.0f} tokens/s"
-                if len(speeds) == 1
-                else f"{name} {min(speeds):.1f}-{max(speeds):.1f} tokens/s"
+                f"{name} {slowest:.0f} tokens/s"
+                if slowest == fastest
+                else f"{name} {slowest:.1f}-{fastest:.1f} tokens/s"
             )
     return ", ".join(words)
 

@@ -45,11 +45,14 @@ def _facts(log: Log) -> Iterator[tuple[str, Text]]:
 
     source = log.source
     engine = source.engine if isinstance(source.engine, str) else "unknown engine"
-    version = f" {source.version}" if isinstance(source.version, str) else ", version not printed"
+    version, unprinted = (
+        (f" {source.version}", "") if isinstance(source.version, str) else ("", ", version not printed")
+    )
     system = ""
     if isinstance(source.system, str):
         system = " in a container" if source.system == "container" else f" on {source.system}"
-    yield "log", Text(printable(f"{engine}{version}{system}, {source.lines} lines"))
+    inside = " in llama-cpp-python" if any(kind.startswith("llama_python.") for kind in log.event_counts) else ""
+    yield "log", Text(printable(f"{engine}{version}{inside}{system}{unprinted}, {source.lines} lines"))
     if log.gpus:
         yield ("GPUs" if len(log.gpus) > 1 else "GPU"), Text("; ".join(_gpus(log.gpus)))
     if log.totals.count:

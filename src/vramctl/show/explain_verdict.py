@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vramctl.records.finding import ERROR, INFO, Finding
 from vramctl.records.load import CPU_ONLY, FAILED, ON_GPU, PARTIAL, UNCLEAR, Load, Log
 from vramctl.show.printable import printable
+from vramctl.units import GIB
 
 HEALTHY, PROBLEM, WARNED, COULD_NOT_TELL = "healthy", "problem", "warning", "could not tell"
 
@@ -42,7 +43,7 @@ def _healthy(log: Log) -> str | None:
     """Why a log without findings is healthy; None where it shows too little to say so."""
     loads = [load for load in log.loads if load.outcome != UNCLEAR or load.ready]
     if loads:
-        return f"{_loads(loads)}{_served(log)}; no error in the log.{_harmless(log)}"
+        return f"{_loads(loads)}{_served(log)}; no error in the log.{_where_to_look(log, loads)}{_harmless(log)}"
     if log.totals.count and not log.totals.failed:
         return f"{log.totals.count} requests were answered; no error in the log."
     if log.gpus and log.event_counts.get("server.listening"):
@@ -56,6 +57,18 @@ def _healthy(log: Log) -> str | None:
     if log.loads and any(load.devices for load in log.loads):
         return f"{_loads(list(log.loads))}; no error in the log."
     return None
+
+
+def _where_to_look(log: Log, loads: Sequence[Load]) -> str:
+    """How to learn where the layers are, where llama-server's level of messages hides it."""
+    if log.source.engine != "llama.cpp" or not is_server(log) or any(load.outcome != UNCLEAR for load in loads):
+        return ""
+    level = log.seen.get("build.verbosity")
+    hidden = f" at level {level.last.fields.get('level')}" if level else ""
+    listening = log.seen.get("server.listening")
+    address = listening.last.fields.get("address") if listening else None
+    url = printable(address) if isinstance(address, str) and address.startswith("http") else "URL"
+    return f" llama-server{hidden} does not print it: start it with `-lv 4`, or ask it while it runs with `vramctl verify {url}`."
 
 
 def _harmless(log: Log) -> str:
@@ -90,11 +103,28 @@ def _one(load: Load) -> str:
         where = f"{len(load.on_gpus)} GPUs" if len(load.on_gpus) > 1 else "the GPU"
         return f"{layers} on {where}{_embedding(load)}"
     if load.outcome == PARTIAL:
-        return "the model is placed as its options ask, partly on the GPU"
+        return _moved(load) or "the model is placed as its options ask, partly on the GPU"
     if load.outcome == CPU_ONLY:
         return "the model runs on the CPU, as this build or these options intend"
     placed = ", ".join(printable(use.name) for use in load.on_gpus[:4] if use.known_bytes)
-    return f"the model works{f' with its buffers on {placed}' if placed else ''}; where its layers are is not printed"
+    moved = ", but tensor overrides keep some weights in system memory" if "tensors.override_hint" in load.seen else ""
+    return f"the model works{f' with its buffers on {placed}' if placed else ''}; where its layers are is not printed{moved}"
+
+
+def _moved(load: Load) -> str:
+    """Every layer counts as on the GPU, tensors of them are not: how much that is, for the count hides it."""
+    host, gpu = (
+        sum(use.weights_bytes for use in uses if isinstance(use.weights_bytes, int))
+        for uses in (load.on_host, load.on_gpus)
+    )
+    if not host or not isinstance(load.layers_total, int) or load.layers_on_gpu != load.layers_total:
+        return ""
+    if isinstance(load.model.file_bytes, int):
+        host = min(host, max(load.model.file_bytes - gpu, 0))
+    return (
+        f"the model is placed as its options ask: {load.layers_on_gpu}/{load.layers_total} layers count as on the GPU, but "
+        f"{host / GIB:.1f} GiB of their weights are in system memory, which sets the speed"
+    )
 
 
 def _embedding(load: Load) -> str:
