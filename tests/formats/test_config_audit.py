@@ -365,12 +365,21 @@ def test_deep_and_long_texts_are_handled(name: str) -> None:
         "\\\n" * 5000,
         "-" * 100_000,
     ):
-        read_configs({name: text})
+        found = read_configs({name: text})
+        settings = [setting for call in found.calls for setting in call]
+        assert {setting.name for setting in settings} <= {"call"}, "there is no setting in such a text"
+        reason = found.unread.get(name, "")
+        assert bool(reason) != bool(found.calls) and not reason.endswith(": "), (
+            "what was not read is named, with the reason"
+        )
 
 
 @given(st.text(max_size=300), st.sampled_from(["a.py", "a.yml", ".env", "run.sh", "Modelfile", "x.service"]))
 def test_no_text_raises(text: str, name: str) -> None:
-    read_configs({name: f"llama-server {text}\nOLLAMA_HOST={text}\n{text}"})
+    found = read_configs({name: f"llama-server {text}\nOLLAMA_HOST={text}\n{text}"})
+    assert all(setting.file == name and setting.line >= 1 for call in found.calls for setting in call)
+    assert set(found.unread) <= {name}
+    assert found.calls or found.unread[name]
 
 
 def test_names_that_stand_on_each_other_in_many_ways_are_worked_out_once() -> None:

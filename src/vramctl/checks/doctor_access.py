@@ -53,47 +53,58 @@ def wsl_driver_problem(
     """
     if platform.container:
         raise NotThere("the driver is the business of WSL itself")
-    mode = BY_ID["wsl-driver-problem"]
     if platform.wsl == "1":
-        yield Finding(ERROR, "This is WSL 1, which no GPU reaches.", (f"kernel {platform.release}",), mode.fix("wsl1"))
-        return
+        because = (f"kernel {platform.release}",)
+        yield Finding(ERROR, "This is WSL 1, which no GPU reaches.", because, BY_ID["wsl-driver-problem"].fix("wsl1"))
+    elif _DXG not in nodes:
+        yield _no_way_to_gpu(wsl)
+    elif isinstance(wsl.linux_drivers, tuple) and wsl.linux_drivers:
+        yield _linux_driver_inside(wsl.linux_drivers, nvml)
+    elif isinstance(nvml, Nvml):
+        yield from _driver_of_windows(wsl, nvml.error)
+
+
+def _nvidia_drivers(wsl: WslFacts) -> tuple[str, ...]:
+    """The folders of Windows' drivers, if one of them is NVIDIA's."""
     drivers = wsl.drivers if isinstance(wsl.drivers, tuple) else ()
-    has_nvidia = any(name.lower().startswith("nv") for name in drivers)
-    error = nvml.error if isinstance(nvml, Nvml) else ""
-    inside = wsl.linux_drivers if isinstance(wsl.linux_drivers, tuple) else ()
-    if _DXG not in nodes:
-        yield Finding(
-            ERROR if has_nvidia else WARNING,
-            "WSL has no way to the GPU: /dev/dxg is missing.",
-            ("/dev/dxg: no such file", *(f"/usr/lib/wsl/drivers/{name}" for name in drivers[:3])),
-            mode.fix("dxg"),
-        )
-        return
-    if inside and (error or not isinstance(nvml, Nvml)):
-        yield Finding(
-            ERROR,
-            f"A Linux NVIDIA driver is installed inside WSL ({inside[0]}); it hides the driver of Windows.",
-            (*(f"installed: {name}" for name in inside[:4]), f"NVML: {error or 'no answer'}"),
-            mode.fix("wsl"),
-        )
-    elif inside:
-        yield Finding(
-            INFO,
-            f"A Linux NVIDIA driver is installed inside WSL ({inside[0]}), although that of Windows is used.",
-            tuple(f"installed: {name}" for name in inside[:4]),
-            mode.fix("wsl"),
-        )
-    elif error == "operating-system":
+    return drivers if any(name.lower().startswith("nv") for name in drivers) else ()
+
+
+def _no_way_to_gpu(wsl: WslFacts) -> Finding:
+    """WSL 2 without its device file: certain to be wrong where Windows has an NVIDIA driver."""
+    drivers = wsl.drivers if isinstance(wsl.drivers, tuple) else ()
+    return Finding(
+        ERROR if _nvidia_drivers(wsl) else WARNING,
+        "WSL has no way to the GPU: /dev/dxg is missing.",
+        ("/dev/dxg: no such file", *(f"/usr/lib/wsl/drivers/{name}" for name in drivers[:3])),
+        BY_ID["wsl-driver-problem"].fix("dxg"),
+    )
+
+
+def _linux_driver_inside(inside: tuple[str, ...], nvml: object) -> Finding:
+    """A driver of Linux inside WSL: in the way where NVML fails, else only superfluous."""
+    installed = tuple(f"installed: {name}" for name in inside[:4])
+    fix = BY_ID["wsl-driver-problem"].fix("wsl")
+    error = nvml.error if isinstance(nvml, Nvml) else "no answer"
+    if error:
+        what = f"A Linux NVIDIA driver is installed inside WSL ({inside[0]}); it hides the driver of Windows."
+        return Finding(ERROR, what, (*installed, f"NVML: {error}"), fix)
+    what = f"A Linux NVIDIA driver is installed inside WSL ({inside[0]}), although that of Windows is used."
+    return Finding(INFO, what, installed, fix)
+
+
+def _driver_of_windows(wsl: WslFacts, error: str) -> Iterator[Finding]:
+    """What keeps NVML from the driver of Windows: Windows itself, or libraries that are not found."""
+    mode = BY_ID["wsl-driver-problem"]
+    drivers = _nvidia_drivers(wsl)
+    if error == "operating-system":
         yield Finding(
             ERROR, "Windows blocks the GPU for WSL (NVML: operating-system).", (f"NVML: {error}",), mode.fix("update")
         )
-    elif has_nvidia and error == "library-not-found":
+    elif drivers and error == "library-not-found":
         libraries = wsl.libraries if isinstance(wsl.libraries, tuple) else ()
-        why = (
-            "the loader does not search /usr/lib/wsl/lib"
-            if "libcuda.so.1" in libraries
-            else "/usr/lib/wsl/lib is empty"
-        )
+        unsearched = "libcuda.so.1" in libraries
+        why = "the loader does not search /usr/lib/wsl/lib" if unsearched else "/usr/lib/wsl/lib is empty"
         yield Finding(
             ERROR,
             f"The NVIDIA driver of Windows is not found inside WSL: {why}.",

@@ -248,7 +248,7 @@ def quantized_kv_no_kernel(call: Call, nvml: Any = None, engines: Any = None) ->
 
     How it is seen: `type_k`/`type_v`, `-ctk`/`-ctv` in the configuration, or the warning and FA_QUANTS in the engine's log.
 
-    How sure: high - exact for builds with default options; one made with -DGGML_CUDA_FA_ALL_QUANTS=ON has all pairs.
+    How sure: high - exact for builds with default options; one made with -DGGML_CUDA_FA_QUANTS=all has all pairs.
     """
     asked = llama_call(call)
     k, v = asked.kv_type("type_k") or "f16", asked.kv_type("type_v") or "f16"

@@ -13,11 +13,12 @@ from vramctl.checks.engine_facts import (
     lists_gpu,
     name_of,
 )
+from vramctl.checks.missing_libraries import lies_in, load_error, missing_names, needed_by
 from vramctl.checks.modes import BY_ID
 from vramctl.checks.runner import Check, NotKnown, known
 from vramctl.records.facts import CudaDriver, CudaToolkit, Engine, LibCuda, Nvml, NvmlGpu, Platform
 from vramctl.records.finding import ERROR, INFO, WARNING, Finding
-from vramctl.records.unknown import Absent, Unknown
+from vramctl.records.unknown import Absent
 
 _STUB = 34
 _NOT_FOUND = re.compile(r"(?:error while loading shared libraries: )?(\S+): cannot open shared object file")
@@ -47,7 +48,7 @@ def cuda_path_dangling(platform: Platform, engine: Engine, toolkits: Sequence[Cu
                 ERROR,
                 f"CUDA_PATH names a folder that does not exist ({toolkit.path}), so `import llama_cpp` stops with "
                 "FileNotFoundError.",
-                (f"CUDA_PATH={toolkit.path}", *_load_error(engine)),
+                (f"CUDA_PATH={toolkit.path}", *load_error(engine)),
                 BY_ID["cuda-path-dangling"].fix(platform.kind),
             )
 
@@ -119,7 +120,7 @@ def windows_cuda13_bin_x64(platform: Platform, engine: Engine, toolkits: Sequenc
                 ERROR,
                 f"{name_of(engine)} does not find {there[0]}: CUDA 13 keeps it in {toolkit.path}\\bin\\x64, where the package "
                 "does not look.",
-                (f"{toolkit.path}\\bin\\x64 holds {', '.join(dict.fromkeys(there))}", *_load_error(engine)),
+                (f"{toolkit.path}\\bin\\x64 holds {', '.join(dict.fromkeys(there))}", *load_error(engine)),
                 BY_ID["windows-cuda13-bin-x64"].fix(platform.kind),
             )
             return
@@ -137,7 +138,7 @@ def windows_cuda_dll_missing(platform: Platform, engine: Engine) -> Iterator[Fin
     """
     if platform.system != "windows" or lists_gpu(engine):
         return
-    missing = _missing(engine, "pe")
+    missing = missing_names(engine, "pe")
     if not missing:
         return
     names = ", ".join(missing)
@@ -148,7 +149,7 @@ def windows_cuda_dll_missing(platform: Platform, engine: Engine) -> Iterator[Fin
     yield Finding(
         ERROR if failed or loaded else WARNING,
         f"{name_of(engine)} cannot load its GPU libraries: {names} {'is' if len(missing) == 1 else 'are'} not found.",
-        (*_needed_by(engine, missing), *_lies_in(engine, missing), *_load_error(engine)),
+        (*needed_by(engine, missing), *lies_in(engine, missing), *load_error(engine)),
         BY_ID["windows-cuda-dll-missing"].fix(platform.kind),
     )
 
@@ -170,7 +171,7 @@ def cuda_runtime_libs_missing_linux(platform: Platform, engine: Engine, nvml: Nv
         return
     error = engine.import_error if isinstance(engine.import_error, str) else ""
     told = _NOT_FOUND.search(error)
-    missing = [name for name in _missing(engine, "elf") if name not in _DRIVER_LIBRARIES]
+    missing = [name for name in missing_names(engine, "elf") if name not in _DRIVER_LIBRARIES]
     if told and told[1] not in missing:
         missing.insert(0, told[1])
     if not error and not nvml.gpus:  # it runs, and there is no GPU that a backend could use
@@ -182,7 +183,7 @@ def cuda_runtime_libs_missing_linux(platform: Platform, engine: Engine, nvml: Nv
     yield Finding(
         ERROR,
         f"{name_of(engine)} does not find {', '.join(missing[:4])}.",
-        (*_needed_by(engine, missing), *_lies_in(engine, missing), *_load_error(engine)),
+        (*needed_by(engine, missing), *lies_in(engine, missing), *load_error(engine)),
         _install(engine, missing, platform),
     )
 
@@ -276,41 +277,10 @@ def two_cuda_toolkits_conflict(
             + (f", and {name_of(mixed[0])} mixes them." if mixed else "."),
             (
                 *(f"{toolkit.path} (CUDA {dotted(version)})" for version, toolkit in found.items()),
-                *(line for engine in mixed[:1] for line in _load_error(engine)),
+                *(line for engine in mixed[:1] for line in load_error(engine)),
             ),
             BY_ID["two-cuda-toolkits-conflict"].fix(platform.kind),
         )
-
-
-def _missing(engine: Engine, form: str) -> list[str]:
-    """Names that are found nowhere, each once; a library whose imports were not searched says nothing."""
-    return list(
-        dict.fromkeys(
-            name
-            for library in engine.libraries
-            if library.form == form and not isinstance(library.missing, Unknown)
-            for name in library.missing
-        )
-    )
-
-
-def _needed_by(engine: Engine, missing: Sequence[str]) -> Iterator[str]:
-    for library in engine.libraries:
-        names = [name for name in library.needed if name in missing]
-        if names:
-            yield f"{library.path} needs {', '.join(names)}"
-
-
-def _lies_in(engine: Engine, missing: Sequence[str]) -> Iterator[str]:
-    places = {name: path for library in engine.libraries for name, path in library.elsewhere.items() if name in missing}
-    for name, path in places.items():
-        yield f"{name} lies in {path}, where the loader does not look"
-
-
-def _load_error(engine: Engine) -> tuple[str, ...]:
-    return (
-        (f"loading it: {engine.import_error}",) if isinstance(engine.import_error, str) and engine.import_error else ()
-    )
 
 
 def _line_of(text: str, part: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +11,10 @@ from vramctl.checks.doctor_config import gpu_here
 from vramctl.checks.evidence import in_words
 from vramctl.checks.failure_modes import BY_ID, environment_step
 from vramctl.checks.modes_config import fix
-from vramctl.checks.runner import Check, NotKnown, NotThere, known
+from vramctl.checks.ollama_settings import ollama_variables, server_environment
+from vramctl.checks.runner import Check, NotThere, known
 from vramctl.records.facts import Nvml, OllamaServer, Platform
 from vramctl.records.finding import Finding
-from vramctl.records.load import Log
 from vramctl.records.unknown import Absent, Unknown
 
 # Variables that only a client reads, or that differ between client and server by design.
@@ -24,32 +24,6 @@ _PLAIN_KV = frozenset({"", "f16", "fp16", "f32"})
 # Folders of GPU backends under lib/ollama; any other value leaves none of them (discover/runner.go, v0.12.4 to v0.33.0-rc2).
 _BACKENDS = ("cuda_", "rocm", "vulkan", "metal", "mlx_", "jetpack", "oneapi")
 _DEFAULT_BY_VRAM, _OWN_FLASH, _AUTO_FLASH = (0, 15, 5), (0, 11, 8), (0, 30)
-
-
-def server_environment(ollama: OllamaServer, log: object = None) -> Mapping[str, str]:
-    """The server's variables: of its process or unit, else as its log prints them; NotKnown where neither is there."""
-    if isinstance(ollama.environment, Mapping):
-        return ollama.environment
-    if isinstance(log, Log) and log.environment:  # it prints defaults too: false and empty say nothing
-        return {name: text for name, text in log.environment.items() if text not in {"", "false", "0"}}
-    raise NotKnown(ollama.environment.reason)
-
-
-def ollama_variables(ollama: object, calls: object, log: object = None) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Each set of variables that an Ollama server gets, with where it stands; NotThere, NotKnown where there is none."""
-    given = [Asked.of(call) for call in calls] if isinstance(calls, tuple) else []
-    found = False
-    for asked in given:
-        if asked.program == "ollama" and asked.marker.value == "variables":
-            found = True
-            yield (
-                asked.marker.file,
-                {name: str(s.value) for name, s in asked.settings.items() if not isinstance(s.value, Unknown)},
-            )
-    if isinstance(ollama, OllamaServer):
-        yield "the server's environment", server_environment(ollama, log)
-    elif not found:
-        known(ollama if isinstance(ollama, Unknown | Absent) else Absent("there is no Ollama server"))
 
 
 def ollama_wrong_instance(ollama: OllamaServer, platform: Platform) -> Iterator[Finding]:

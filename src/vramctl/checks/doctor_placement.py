@@ -7,10 +7,10 @@ from typing import Any
 
 from vramctl.checks.config_call import Asked
 from vramctl.checks.doctor_config import Call, llama_call
-from vramctl.checks.doctor_ollama import server_environment
 from vramctl.checks.evidence import in_words
 from vramctl.checks.failure_modes import BY_ID
 from vramctl.checks.modes_config import fix
+from vramctl.checks.ollama_settings import server_environment
 from vramctl.checks.runner import Check, NotKnown, NotThere, known
 from vramctl.records.facts import NvmlGpu, OllamaModel, OllamaServer, Platform
 from vramctl.records.finding import Finding

@@ -140,7 +140,8 @@ MODES: tuple[Mode, ...] = (
     _mode("ollama-kv-type-without-fa", "OLLAMA_KV_CACHE_TYPE has no effect",
           any="Set OLLAMA_FLASH_ATTENTION=1 in the server's environment as well, and restart it."),
     _mode("quantized-kv-no-kernel", "No attention kernel for these KV types",
-          any="Use `-ctk q8_0 -ctv q8_0` (or q4_0 for both, or f16), or build with `-DGGML_CUDA_FA_ALL_QUANTS=ON`."),
+          any="Use `-ctk q8_0 -ctv q8_0` (or q4_0 for both, or f16), or build with "
+              "`-DGGML_CUDA_FA_QUANTS=all` (before September 2026: `-DGGML_CUDA_FA_ALL_QUANTS=ON`)."),
     _mode("flash-attn-disabled", "Flash attention is off",
           any="Switch it on: `-fa on`, `flash_attn=True`, or OLLAMA_FLASH_ATTENTION=1 in the server's environment."),
     _mode("multi-gpu-uneven", "Split over several GPUs overflows one of them",

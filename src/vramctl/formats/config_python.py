@@ -73,7 +73,7 @@ def read_python(text: str, environment: Mapping[str, str]) -> PythonSource | Unk
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return Unknown(f"it cannot be read as Python: {error or type(error).__name__}"[:160])
+        return Unknown(f"it cannot be read as Python: {str(error) or type(error).__name__}"[:160])
     try:
         return _read(tree, Names(tree, environment, _CLASSES))
     except RecursionError:
