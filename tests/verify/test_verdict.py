@@ -18,8 +18,9 @@ from vramctl.records.verification import (
     Evidence,
 )
 from vramctl.units import GIB, MIB
+from vramctl.verify.causes import causes
 from vramctl.verify.compare import differences, observed
-from vramctl.verify.verdict import causes, verdict, words
+from vramctl.verify.verdict import verdict, words
 
 UNKNOWN = Unknown("not needed")
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -66,16 +69,56 @@ def test_an_ollama_is_taken_at_its_word(
     assert document["words"].startswith("llama3.1:8b: ")
 
 
+@pytest.mark.parametrize(
+    ("vrams", "verdict"),
+    [((8, 8), ON_GPU), ((8, 3), PARTIAL), ((3, 8, 0), CPU_ONLY), ((8, "much"), COULD_NOT_TELL), (("much", 3), PARTIAL)],
+)
+def test_of_several_loaded_models_all_are_named_and_the_worst_decides(
+    ollama: str, vrams: tuple[object, ...], verdict: str
+) -> None:
+    for number, vram in enumerate(vrams):
+        held = vram * GIB if isinstance(vram, int) else vram
+        LOADED.append({"name": f"model-{number}", "size": 8 * GIB, "size_vram": held})
+    found = verify_server(ollama)
+    assert found.verdict == verdict
+    assert all(f"model-{number}: " in found.words for number in range(len(vrams)))
+
+
 def test_an_ollama_without_a_model_could_not_tell(ollama: str) -> None:
     with pytest.raises(CouldNotTell) as raised:
         verify_server(ollama)
     assert raised.value.code == "no-model-loaded"
 
 
-def test_a_process_without_gpu_libraries_runs_on_the_processor() -> None:
-    found = verify_pid(os.getpid())
+def test_a_process_without_a_model_is_no_model_on_the_processor() -> None:
+    with pytest.raises(CouldNotTell) as raised:
+        verify_pid(os.getppid())
+    assert raised.value.code == "no-model-in-process"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/PID/maps")
+def test_a_process_with_a_model_and_without_gpu_libraries_runs_on_the_processor(tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    model.write_bytes(bytes(8192))
+    script = (
+        f"import mmap, time; f = open({str(model)!r}, 'rb'); m = mmap.mmap(f.fileno(), 0, access=1); "
+        "print(1, flush=True); time.sleep(30)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            found = verify_pid(process.pid)
+        finally:
+            process.kill()
     assert found.verdict in {CPU_ONLY, COULD_NOT_TELL}
-    assert isinstance(found.planned, Unknown)  # pytest's command line names no model
+    assert isinstance(found.planned, Unknown)  # its command line names no model
+
+
+def test_settings_are_not_asked_of_what_runs_already(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "http://me:secret@127.0.0.1:1", "--ctx", "512", "--json"]) == 2
+    told = capsys.readouterr().out
+    assert "n_ctx" in told and "secret" not in told
 
 
 def test_a_process_that_is_gone_is_said_to_be() -> None:

@@ -94,7 +94,7 @@ class NvmlWatcher:
 
     def watches(self) -> tuple[DeviceWatch, ...]:
         """Every device with what was seen of it up to now."""
-        return tuple(_watch(seen) for seen in self._seen)
+        return tuple(watch_of(seen.device, seen.samples) for seen in self._seen)
 
     def samples(self, phase: str) -> dict[str, tuple[Sample, ...]]:
         """The samples of one phase, by device name."""
@@ -162,20 +162,21 @@ def _reasons(nvml: Any) -> Callable[[Any], int]:
     return found
 
 
-def _watch(seen: _Seen) -> DeviceWatch:
-    before = [s for s in seen.samples if s.phase == "before"]
-    loaded = [s for s in seen.samples if s.phase == "loaded"]
-    after = [s for s in seen.samples if s.phase != "before"]
-    decode = [s for s in seen.samples if s.phase == "decode"]
+def watch_of(device: Device, samples: Sequence[Sample]) -> DeviceWatch:
+    """What the samples of one device come to."""
+    before = [s for s in samples if s.phase == "before"]
+    loaded = [s for s in samples if s.phase == "loaded"]
+    after = [s for s in samples if s.phase != "before"]
+    decode = [s for s in samples if s.phase == "decode"]
     return DeviceWatch(
-        name=seen.device.name,
-        total_bytes=seen.device.total_bytes,
+        name=device.name,
+        total_bytes=device.total_bytes,
         before_bytes=_bytes([s.used_bytes for s in before], "before the load"),
         loaded_bytes=_bytes([s.used_bytes for s in loaded], "after the load"),
         peak_bytes=_bytes([s.used_bytes for s in after], "while it ran"),
         process_bytes=_bytes([s.process_bytes for s in after], "of the engine's process: the driver does not say"),
         others_before_bytes=_bytes([s.others_bytes for s in before], "of other processes: the driver does not say"),
-        others_bytes=_grown([s.others_bytes for s in seen.samples]),
+        others_bytes=_grown([s.others_bytes for s in samples]),
         busy_percent=_all([s.busy_percent for s in decode]),
         power_watts=_all([s.power_watts for s in decode]),
         sm_clock_mhz=_all([s.sm_clock_mhz for s in decode]),

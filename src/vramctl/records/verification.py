@@ -77,6 +77,10 @@ class Evidence:
     asked_flash_attn: str | Unknown = Unknown("not asked")
     type_k: str | Unknown = Unknown("not logged")
     type_v: str | Unknown = Unknown("not logged")
+    kv_kernels: frozenset[str] | Unknown = Unknown("the engine does not list them")
+    """The pairs of K and V types (`q8_0-q8_0`) that this build has attention kernels for."""
+    kept_in_ram: str = ""
+    """The tensors that a setting keeps in system memory although their layers are on a GPU (`the experts of 24 layers`)."""
     backends: frozenset[str] | Unknown = Unknown("not listed")
     hidden_by: str | Unknown = Unknown("not looked at")
     """The variable that hides GPUs from the engine, "" where none does."""

@@ -95,8 +95,15 @@ def _memories(found: Verification, shown: Placement | Unknown) -> Iterator[tuple
     if isinstance(on, int) and isinstance(total, int):
         left = total - on
         lines += ["runs      attention of all layers"] if away else []
-        runs = f"{left} of {total} layers" if left else "input embeddings" if away else "input embeddings only"
+        runs = (
+            f"{left} of {total} layers"
+            if left
+            else "input embeddings"
+            if away or evidence.kept_in_ram
+            else "input embeddings only"
+        )
         lines.append(f"{'' if away else 'runs':10}{runs}")
+        lines += [f"{'':10}{evidence.kept_in_ram.removeprefix('the ')[:24]}"] if evidence.kept_in_ram else []
     yield "system memory, CPU", lines
 
 

@@ -3,41 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from vramctl.engines.http_api import Api, ApiFailed
-from vramctl.engines.server_process import listening_process
+from vramctl.engines.http_api import shown_url
+from vramctl.engines.server_kind import OLLAMA, look_server
 from vramctl.errors import CouldNotTell, VramctlError
 from vramctl.formats.config_options import by_name, read_options
 from vramctl.planning import Request as PlanRequest
 from vramctl.planning import make_plan
 from vramctl.probes.device_watch import NvmlWatcher
 from vramctl.probes.gpus import look_gpus
-from vramctl.records import Device, DeviceUse, HostUse, Placement, Plan, Settings, Unknown
+from vramctl.records import Device, Placement, Plan, Settings, Unknown
+from vramctl.records.finding import Finding
 from vramctl.records.placement import Bytes
 from vramctl.records.verification import (
     COULD_NOT_TELL,
     CPU_ONLY,
     MISMATCH,
     ON_GPU,
-    PARTIAL,
     DeviceWatch,
     Evidence,
     Verification,
 )
 from vramctl.units import MIB, format_bytes
+from vramctl.verify.causes import causes
 from vramctl.verify.compare import differences, observed
-from vramctl.verify.verdict import causes
+from vramctl.verify.verdict import verdict as verdict_of
+from vramctl.verify.verdict import words
+from vramctl.verifying.attached_ollama import judge_ollama, loaded_by_ollama
+from vramctl.verifying.evidence import hiding, kept_in_ram
 
 ASK_SECONDS = 5.0
 _GPU_LIBRARIES = {
     "libggml-cuda": "cuda", "libcuda.so": "cuda", "libggml-hip": "hip", "libamdhip64": "hip", "libggml-vulkan": "vulkan",
 }  # fmt: skip
-_SLACK, _SLACK_BYTES = 0.05, 256 * MIB
+_ENGINE_SIGNS = ("libllama", "libggml", "llama_cpp", "xllamacpp", ".gguf", "libtorch", "exllama")
+_SLACK, _SLACK_BYTES, _IDLE_BYTES = 0.05, 256 * MIB, 64 * MIB
 _APART = Unknown("an attached engine is not asked for its parts")
 
 
@@ -55,31 +60,55 @@ def verify_pid(pid: int) -> Verification:
             "process-not-readable", f"Process {pid} belongs to somebody else.", because=("its command line cannot be read",),
             fix="Run this as its user, or as root.",
         ) from None  # fmt: skip
-    plan, why = _plan(command, _folder(process))
-    return _judge(plan, why, pid, name, reported=_APART)
+    found = look_gpus()
+    devices: tuple[Device, ...] = () if isinstance(found, Unknown) else found
+    with NvmlWatcher(devices) as watcher:
+        watcher.mark("loaded", pid=pid)
+        watches = tuple(_as_held(watch) for watch in watcher.watches())
+    hidden = _hidden(process)
+    planned = _plan(command, _folder(process), () if hidden else without_process(devices, watches))
+    if isinstance(planned, Unknown):
+        _refuse_other_program(process, name)
+    return _judge(planned, pid, name, watches, found, hidden)
 
 
 def verify_server(url: str) -> Verification:
     """Where the model of a server is: by what it says (Ollama's sizes), and by its process where that is on this machine."""
-    try:
-        api = Api(url)
-        ollama = _ollama(api)
-        pid = listening_process(api.host, api.port)
-    except (ApiFailed, ValueError) as error:
+    found, url = look_server(url), shown_url(url)
+    if found.kind == OLLAMA:
+        return judge_ollama(loaded_by_ollama(found.api), url)
+    if isinstance(found.pid, Unknown):
         raise CouldNotTell(
-            "no-server",
-            f"No server answers at {url}.",
-            because=(str(error),),
-            fix="Give the address of a llama-server or an Ollama.",
-        ) from error
-    if ollama is not None:
-        return _judge_ollama(ollama, url)
-    if isinstance(pid, Unknown):
-        raise CouldNotTell(
-            "server-not-here", f"The server at {url} does not say where its model is.", because=(pid.reason,),
+            "server-not-here", f"The server at {url} does not say where its model is.", because=(found.pid.reason,),
             fix="Run `vramctl verify --pid PID` on the machine that it runs on.",
         )  # fmt: skip
-    return verify_pid(pid)
+    return verify_pid(found.pid)
+
+
+def _refuse_other_program(process: psutil.Process, name: str) -> None:
+    """CouldNotTell for a process without a sign of a model: nothing of it on a GPU would prove nothing."""
+    if _has_model(process.pid):
+        return
+    try:
+        others = [child.pid for child in process.children(recursive=True) if _has_model(child.pid)]
+    except psutil.Error:
+        others = []
+    raise CouldNotTell(
+        "no-model-in-process", f"Process {process.pid} ({name}) runs no model that can be seen.",
+        because=("its command line names no model file", "it has no llama.cpp or PyTorch library and no .gguf file in memory"),
+        fix=f"Its child runs one: vramctl verify --pid {others[0]}."
+        if others
+        else "Give the process that runs the model: `pgrep -af llama` finds it.",
+    )  # fmt: skip
+
+
+def _has_model(pid: int) -> bool:
+    """Whether a process has an engine's library or a model's file mapped; True where that cannot be seen."""
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return any(sign in maps for sign in _ENGINE_SIGNS)
 
 
 def _folder(process: psutil.Process) -> Path | None:
@@ -89,12 +118,30 @@ def _folder(process: psutil.Process) -> Path | None:
         return None
 
 
-def _plan(command: Sequence[str], folder: Path | None) -> tuple[Plan | None, str]:
-    """The plan for a llama.cpp command line; None with the reason where there is none."""
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """The plan for a process's command line, and the settings that the command line names."""
+
+    plan: Plan
+    asked: Settings
+
+
+def without_process(devices: Sequence[Device], watches: Sequence[DeviceWatch]) -> tuple[Device, ...]:
+    """The devices as free as they were before the watched process took its memory."""
+    held = {watch.name: watch.process_bytes for watch in watches}
+    sizes = {name: size for name, size in held.items() if isinstance(size, int)}
+    return tuple(
+        replace(device, free_bytes=min(device.total_bytes, device.free_bytes + sizes.get(device.name, 0)))
+        for device in devices
+    )
+
+
+def _plan(command: Sequence[str], folder: Path | None, devices: tuple[Device, ...]) -> _Planned | Unknown:
+    """The plan for a llama.cpp command line; Unknown with the reason where there is none."""
     found = by_name(tuple(read_options(tuple(command[1:]))))
     model = found.get("model")
     if not isinstance(model, str):
-        return None, "its command line names no model file"
+        return Unknown("its command line names no model file")
     path = Path(model) if folder is None else folder / model
     known = {field.name for field in fields(Settings)}
     given: dict[str, Any] = {
@@ -105,50 +152,85 @@ def _plan(command: Sequence[str], folder: Path | None) -> tuple[Plan | None, str
     if isinstance(given.get("tensor_split"), str):
         given["tensor_split"] = tuple(float(part) for part in given["tensor_split"].split(","))
     given = {name: value for name, value in given.items() if name not in {"tensor_overrides", "split_mode"}}
-    gpus = look_gpus()
     try:
-        return make_plan(
-            PlanRequest(
-                model=str(path), settings=Settings(**given), gpus=("none",) if isinstance(gpus, Unknown) else None,
-                utilization=1.0,
-            )
-        ), ""  # fmt: skip
+        asked = Settings(**given)
+        return _Planned(
+            make_plan(PlanRequest(model=str(path), settings=asked, utilization=1.0), devices=devices), asked
+        )
     except (VramctlError, ValueError, TypeError) as error:
-        return None, f"no plan for its command line: {error}"
+        return Unknown(f"no plan for its command line: {error}")
 
 
-def _judge(plan: Plan | None, why: str, pid: int, name: str, *, reported: Placement | Unknown) -> Verification:
-    found = look_gpus()
-    devices: tuple[Device, ...] = () if isinstance(found, Unknown) else found
-    with NvmlWatcher(devices) as watcher:
-        watcher.mark("loaded", pid=pid)
-        watches = tuple(_as_held(watch) for watch in watcher.watches())
+def _judge(
+    found: _Planned | Unknown,
+    pid: int,
+    name: str,
+    watches: tuple[DeviceWatch, ...],
+    gpus: tuple[Device, ...] | Unknown,
+    hidden: str,
+) -> Verification:
     backends = _backends(pid)
-    planned: Placement | Unknown = plan.placement if plan is not None else Unknown(why)
-    evidence = Evidence(
-        layers_on_gpu=Unknown("an attached engine is not asked"),
-        layers_total=plan.layers_total if plan is not None else Unknown(why),
-        planned_layers=plan.layers_on_gpu if plan is not None else Unknown(why),
-        gpus_listed=Unknown("an attached engine is not asked"),
-        backends=backends,
-        gpus_in_machine=len(devices)
-        if devices
-        else Unknown("none that NVML lists")
-        if isinstance(found, Unknown)
-        else 0,
-    )
-    verdict, told = _verdict(planned, watches, backends, found)
+    planned: Placement | Unknown = found if isinstance(found, Unknown) else found.plan.placement
+    evidence = _evidence(found, backends, gpus, hidden)
+    findings: tuple[Finding, ...] = ()
+    holds = any(isinstance(watch.process_bytes, int) and watch.process_bytes > 0 for watch in watches)
+    if hidden and not holds:
+        verdict, told = CPU_ONLY, f"It runs on the CPU: {hidden} hides the GPU from it."
+        findings = causes(planned, evidence, watches, ()) if isinstance(planned, Placement) else ()
+    else:
+        verdict, told = _verdict(planned, watches, backends, gpus)
+    if verdict == ON_GPU and isinstance(planned, Placement):
+        # The device holds what was planned; where the layers and the cache are is then as planned too.
+        verdict, findings = verdict_of(planned, evidence, ()), causes(planned, evidence, watches, ())
+        told = f"{words(verdict, evidence, findings)} {told}"
     differ = differences(planned, Unknown("not asked"), watches)
     return Verification(
-        verdict=verdict, words=f"{told} (process {pid}, {name})", planned=planned, reported=reported,
-        observed=observed(watches, reported), differences=differ, findings=(), evidence=evidence, watches=watches,
+        verdict=verdict, words=f"{told} (process {pid}, {name})", planned=planned, reported=_APART,
+        observed=observed(watches, _APART), differences=differ, findings=findings, evidence=evidence, watches=watches,
         notes=("attached: nothing was loaded, and the engine was not asked to decode",),
     )  # fmt: skip
+
+
+def _evidence(
+    found: _Planned | Unknown, backends: frozenset[str] | Unknown, gpus: tuple[Device, ...] | Unknown, hidden: str
+) -> Evidence:
+    """What the plan for the command line says: the engine is not asked."""
+    nothing = Unknown("an attached engine is not asked")
+    seen: int | Unknown = Unknown("none that NVML lists") if isinstance(gpus, Unknown) else len(gpus)
+    if isinstance(found, Unknown):
+        return Evidence(
+            layers_on_gpu=nothing, layers_total=found, planned_layers=found, gpus_listed=nothing, backends=backends,
+            gpus_in_machine=seen, hidden_by=hidden,
+        )  # fmt: skip
+    plan, asked = found.plan, found.asked
+    return Evidence(
+        layers_on_gpu=plan.layers_on_gpu,
+        layers_total=plan.layers_total,
+        planned_layers=plan.layers_on_gpu,
+        gpus_listed=nothing,
+        asked_layers=asked.n_gpu_layers if asked.n_gpu_layers is not None else Unknown("left to the engine"),
+        asked_kv_offload=asked.offload_kqv if asked.offload_kqv is not None else Unknown("left to the engine"),
+        asked_flash_attn=asked.flash_attn or Unknown("left to the engine"),
+        kept_in_ram=kept_in_ram(plan),
+        backends=backends,
+        gpus_in_machine=seen,
+        hidden_by=hidden,
+    )
+
+
+def _hidden(process: psutil.Process) -> str:
+    """The variable of the process's own environment that hides GPUs from it; "" where there is none or it cannot be read."""
+    try:
+        return hiding(process.environ())
+    except (psutil.Error, OSError):
+        return ""
 
 
 def _as_held(watch: DeviceWatch) -> DeviceWatch:
     """What the process holds now counts from nothing: it was loaded before we came."""
     held: Bytes = watch.process_bytes
+    if isinstance(held, Unknown) and isinstance(watch.loaded_bytes, int) and watch.loaded_bytes < _IDLE_BYTES:
+        held = 0  # nobody holds anything there
     return replace(watch, before_bytes=Unknown("the model was loaded before"), process_bytes=held)
 
 
@@ -175,7 +257,7 @@ def _verdict(
     whole = sum(size for size in wanted if isinstance(size, int))
     slack = max(_SLACK_BYTES, int(whole * _SLACK))
     if total >= whole - slack:
-        return ON_GPU, f"On the GPU: it holds {format_bytes(total)}, planned were {format_bytes(whole)}."
+        return ON_GPU, f"It holds {format_bytes(total)} of GPU memory, planned were {format_bytes(whole)}."
     if total < slack:
         return CPU_ONLY, f"It runs on the CPU: it holds only {format_bytes(total)} of GPU memory, a driver's context."
     return MISMATCH, f"It holds {format_bytes(total)} of GPU memory, its settings would take {format_bytes(whole)}."
@@ -188,50 +270,3 @@ def _backends(pid: int) -> frozenset[str] | Unknown:
     except OSError as error:
         return Unknown(f"its libraries cannot be seen: {error.strerror}")
     return frozenset(backend for name, backend in _GPU_LIBRARIES.items() if name in maps)
-
-
-def _ollama(api: Api) -> list[dict[str, Any]] | None:
-    """The models that an Ollama has loaded; None where this is no Ollama."""
-    try:
-        if api.get("/api/version", timeout_seconds=ASK_SECONDS).status != 200:
-            return None
-    except ApiFailed:
-        raise
-    document = api.get("/api/ps", timeout_seconds=ASK_SECONDS).document
-    models = document.get("models") if isinstance(document, dict) else None
-    return [model for model in models if isinstance(model, dict)] if isinstance(models, list) else []
-
-
-def _judge_ollama(models: list[dict[str, Any]], url: str) -> Verification:
-    if not models:
-        raise CouldNotTell(
-            "no-model-loaded", f"The Ollama at {url} has no model loaded.", because=("/api/ps lists none",),
-            fix="Run a model first, then ask again while it is loaded.",
-        )  # fmt: skip
-    model = models[0]
-    size, vram = _size(model.get("size")), _size(model.get("size_vram"))
-    not_asked = Unknown("Ollama says sums, not parts")
-    reported: Placement | Unknown = not_asked
-    verdict, told = COULD_NOT_TELL, "Ollama does not say how much of it is on the GPU."
-    if isinstance(size, int) and isinstance(vram, int):
-        use = DeviceUse("GPUs", not_asked, not_asked, not_asked, not_asked)
-        reported = Placement((use,), HostUse(not_asked, not_asked, not_asked, not_asked), not_asked)
-        share = vram / size if size else 0.0
-        verdict = ON_GPU if vram >= size > 0 else CPU_ONLY if vram == 0 else PARTIAL
-        told = {
-            ON_GPU: f"On the GPU: all {format_bytes(size)} by Ollama's own count.",
-            CPU_ONLY: f"Not on the GPU at all: its {format_bytes(size)} are in system memory, says Ollama.",
-            PARTIAL: f"Only partly on the GPU: {format_bytes(vram)} of {format_bytes(size)} ({share:.0%}), says Ollama.",
-        }[verdict]
-    evidence = Evidence(layers_on_gpu=not_asked, layers_total=not_asked, gpus_listed=not_asked)
-    return Verification(
-        verdict=verdict, words=f"{model.get('name', 'the model')}: {told}",
-        planned=Unknown("Ollama's settings were not asked for"),
-        reported=reported, observed=Unknown("Ollama's process was not watched"), differences=(),
-        findings=causes(Unknown("sums only"), evidence, (), ()), evidence=evidence,
-        notes=("`vramctl doctor` and `vramctl explain journald:ollama` say why",) if verdict != ON_GPU else (),
-    )  # fmt: skip
-
-
-def _size(value: object) -> int | Unknown:
-    return value if type(value) is int else Unknown("Ollama does not say")

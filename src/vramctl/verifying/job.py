@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import re
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from vramctl.engines.engine import Engine, Running
+from vramctl.engines.endings import what_to_do
+from vramctl.engines.engine import Clock, Engine, Running
+from vramctl.engines.reported import not_applied_notes
 from vramctl.engines.reported import placement as api_placement
-from vramctl.errors import Wrong
+from vramctl.errors import CouldNotTell, Wrong
 from vramctl.plan.overhead import pool_bytes
-from vramctl.plan.roofline import decode_bound, decode_reads
 from vramctl.planning import Request as PlanRequest
 from vramctl.planning import make_plan
 from vramctl.planning.ready import Machine, default_engine, look_machine, refuse_misfit
@@ -22,18 +22,18 @@ from vramctl.probes.other_gpus import look_other_gpus
 from vramctl.records import Device, Placement, Plan, Settings, Unknown
 from vramctl.records.load import Load
 from vramctl.records.placement import DeviceUse, HostUse
-from vramctl.records.run import Ended, Generation, Loaded
+from vramctl.records.run import Ended, Generation, Loaded, Prefill
 from vramctl.records.stand_in import ModelFile
-from vramctl.records.verification import ON_GPU, PARTIAL, DeviceWatch, Evidence, Verification
+from vramctl.records.verification import ON_GPU, PARTIAL, DeviceWatch, Verification
 from vramctl.units import format_bytes
+from vramctl.verify.causes import causes
 from vramctl.verify.compare import differences, observed
-from vramctl.verify.verdict import causes, verdict, words
+from vramctl.verify.verdict import verdict, words
+from vramctl.verifying.evidence import evidence_of
 
 Say = Callable[[str], None]
-HIDING = (
-    "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES",
-)  # fmt: skip
 PROMPT_TOKENS, DECODE_TOKENS = 64, 32
+MOST_DECODES, WATCH_SECONDS, BATCH_SECONDS = 40, 1.2, 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,18 +77,25 @@ def verify_model(
         watcher.mark("loading")
         say(f"loading {plan.model.reference}")
         run = stack.enter_context(engine.load(file.path, plan.settings))
-        if isinstance(run, Ended | Unknown):
+        if isinstance(run, Unknown):
+            raise CouldNotTell(
+                "engine-not-usable", "The engine that was found cannot run a model here.", because=(run.reason,),
+                fix=what_to_do(run),
+            )  # fmt: skip
+        if isinstance(run, Ended):
             raise _did_not_run(plan, run)
         watcher.mark("loaded", pid=run.loaded.pid if isinstance(run.loaded.pid, int) else None)
         say("reading a prompt and decoding")
-        speed = _run(run, watcher)
+        speed = _run(run, watcher, engine.clock)
         if isinstance(speed, Ended):
             raise _did_not_run(plan, speed)
         loaded, watches = run.loaded, watcher.watches()
     found_there = _gpus_in_machine(machine.gpus)
     judged = judge(plan, request.settings, loaded, watches, speed=speed, gpus_in_machine=found_there)
-    judged = replace(judged, stand_in=file.invented, notes=tuple(_learn(plan, judged)))
-    return judged, plan, loaded.engine
+    judged = replace(
+        judged, stand_in=file.invented, notes=(*not_applied_notes(loaded, request.settings), *_learn(plan, judged))
+    )
+    return judged, plan, loaded.named
 
 
 def judge(
@@ -103,7 +110,7 @@ def judge(
     """The verdict from what was asked, planned and seen; asks nobody."""
     reported = reported_placement(loaded)
     seen = observed(watches, reported)
-    evidence = _evidence(plan, asked, loaded, speed, gpus_in_machine)
+    evidence = evidence_of(plan, asked, loaded, speed, gpus_in_machine)
     differ = differences(plan.placement, reported, watches)
     found = causes(reported, evidence, watches, differ)
     answer = verdict(reported, evidence, differ)
@@ -136,33 +143,51 @@ def _sum(values: list[int | Unknown]) -> int | Unknown:
     return sum(told) if told or not values else Unknown("the log does not print it")
 
 
-def _did_not_run(plan: Plan, ended: Ended | Unknown) -> Wrong:
+def _did_not_run(plan: Plan, ended: Ended) -> Wrong:
     """What to say of a load that failed, or of an engine that ended while it ran."""
-    what = (ended.what if isinstance(ended, Ended) else ended.reason).rstrip(".")
-    because: list[str] = []
-    loading = True
-    if isinstance(ended, Ended):
-        loading = ended.phase in {"start", "load"}
-        because = [f"how it ended: {ended.how}, phase: {ended.phase}"]
-        because += [line.text for line in ended.log if line.level == "error"][-3:]
+    loading = ended.phase in {"start", "load"}
+    because = [f"how it ended: {ended.how}, phase: {ended.phase}"]
+    because += [line.text for line in ended.log if line.level == "error"][-3:]
     return Wrong(
         "did-not-load" if loading else "did-not-run",
-        f"{plan.model.reference} {'was not loaded' if loading else 'was loaded and did not run'}: {what}.",
+        f"{plan.model.reference} {'was not loaded' if loading else 'was loaded and did not run'}: {ended.what.rstrip('.')}.",
         because=tuple(dict.fromkeys(because)),
-        fix="Run `vramctl doctor`, or `vramctl explain` on the engine's log.",
+        fix=what_to_do(ended),
     )
 
 
-def _run(run: Running, watcher: NvmlWatcher) -> float | Unknown | Ended:
-    """Decode speed in tokens per second, after a first round that pays for kernels and pages; Ended where the engine ended."""
+def _run(run: Running, watcher: NvmlWatcher, clock: Clock) -> float | Unknown | Ended:
+    """Decode speed in tokens per second, after a first round that pays for kernels and pages; Ended where the engine ended.
+
+    It decodes for a second at least: a driver's figure of a GPU's load is that of the last quarter to whole second.
+    """
     watcher.mark("prefill")
-    for first in (run.prefill(PROMPT_TOKENS), run.generate(4)):
+    for first in (run.prefill(PROMPT_TOKENS), run.generate(4), _whole_batch(run)):
         if isinstance(first, Ended):
             return first
     watcher.mark("decode")
-    decode = run.generate(DECODE_TOKENS)
+    speeds: list[float] = []
+    began = clock.now_seconds()
+    for _ in range(MOST_DECODES):
+        decode = run.generate(DECODE_TOKENS)
+        if not isinstance(decode, Generation):
+            return decode
+        speeds.append(decode.tokens_per_second)
+        if clock.now_seconds() - began >= WATCH_SECONDS:
+            break
     watcher.mark("decoded")
-    return decode.tokens_per_second if isinstance(decode, Generation) else decode
+    return statistics.median(speeds)
+
+
+def _whole_batch(run: Running) -> Prefill | Unknown | Ended:
+    """A prompt of n_ubatch tokens where that takes no time worth saving: only then a GPU's pools have their full size."""
+    again = run.prefill(PROMPT_TOKENS)
+    batch, room = run.loaded.n_ubatch, run.loaded.n_ctx_seq
+    if not isinstance(again, Prefill) or not isinstance(batch, int) or not isinstance(room, int):
+        return again
+    if batch <= PROMPT_TOKENS or batch > room or again.seconds * batch / PROMPT_TOKENS > BATCH_SECONDS:
+        return again
+    return run.prefill(batch)
 
 
 def _gpus_in_machine(found: tuple[Device, ...] | Unknown) -> int | Unknown:
@@ -178,87 +203,17 @@ def _learn(plan: Plan, judged: Verification) -> Iterator[str]:
     """Keep what each GPU held beside what the engine accounts for, where nothing disturbed the view; say so."""
     if judged.verdict not in {ON_GPU, PARTIAL} or isinstance(judged.reported, Unknown):
         return
-    flash = plan.settings.flash_attn != "off"
+    if judged.evidence.flash_attn == "off":  # its pools are planned for a full cache, and were seen with a short one
+        return
     learnt: dict[str, int] = {}
     for device, use, watch in zip(plan.devices, judged.reported.devices, judged.watches, strict=False):
         parts = (use.weights_bytes, use.kv_bytes, use.compute_bytes)
         if not isinstance(watch.process_bytes, int) or not all(isinstance(part, int) for part in parts):
             continue
         context = watch.process_bytes - sum(part for part in parts if isinstance(part, int))
-        context -= pool_bytes(plan.model, plan.settings, flash_attn=flash)
+        context -= pool_bytes(plan.model, plan.settings, flash_attn=True)
         if 0 < context < MOST_CONTEXT_BYTES and learnt_key(device):
             learnt[learnt_key(device)] = context
             yield f"learnt: {device.name} keeps {format_bytes(context)} for its driver's context; plans here use that now"
     if learnt:
         write_learnt(learnt)
-
-
-def _evidence(
-    plan: Plan, asked: Settings, loaded: Loaded, speed: float | Unknown, gpus_in_machine: int | Unknown
-) -> Evidence:
-    log = loaded.load
-    listed = loaded.devices
-    gpus: int | Unknown = listed if isinstance(listed, Unknown) else sum(d.kind in {"gpu", "igpu"} for d in listed)
-    nothing = Unknown("the engine printed no log")
-    return Evidence(
-        layers_on_gpu=_layers(plan, log, gpus),
-        layers_total=log.layers_total
-        if isinstance(log, Load) and isinstance(log.layers_total, int)
-        else plan.layers_total,
-        gpus_listed=gpus,
-        asked_layers=asked.n_gpu_layers if asked.n_gpu_layers is not None else Unknown("left to the engine"),
-        planned_layers=plan.layers_on_gpu,
-        graph_splits=loaded.graph_splits,
-        planned_splits=len(plan.devices) + 1 if plan.devices else Unknown("no GPU"),
-        asked_kv_offload=asked.offload_kqv if asked.offload_kqv is not None else Unknown("left to the engine"),
-        flash_attn=log.settings.flash_attn if isinstance(log, Load) else nothing,
-        asked_flash_attn=asked.flash_attn or Unknown("left to the engine"),
-        type_k=log.settings.type_k if isinstance(log, Load) else nothing,
-        type_v=log.settings.type_v if isinstance(log, Load) else nothing,
-        backends=_backends(loaded),
-        hidden_by=_hiding(),
-        gpus_in_machine=gpus_in_machine,
-        decode_share=_share(plan, speed),
-    )
-
-
-def _layers(plan: Plan, log: Load | Unknown, gpus: int | Unknown) -> int | Unknown:
-    if isinstance(log, Load) and isinstance(log.layers_on_gpu, int):
-        return log.layers_on_gpu
-    if gpus == 0:
-        return 0
-    return Unknown("the engine's log does not count layers")
-
-
-def _backends(loaded: Loaded) -> frozenset[str] | Unknown:
-    """The backends that the engine has, in lower case: those of the devices it lists, and those it names in its system_info.
-
-    A backend whose devices are hidden lists none, so without system_info only a backend that was seen is known.
-    """
-    listed = loaded.devices if isinstance(loaded.devices, tuple) else ()
-    names = {device.name.rstrip("0123456789").lower() for device in listed}
-    info = loaded.facts.get("system_info")
-    if info is None and not names - {"cpu"}:
-        return Unknown("the engine does not name its backends")
-    names |= {name.lower() for name in re.findall(r"(?:^|\| )(\w+) : ", info or "")}
-    return frozenset({"rocm": "hip", "mtl": "metal"}.get(name, name) for name in names)
-
-
-def _hiding() -> str:
-    """The variable that hides GPUs from a child of this process, with its value; "" where none does."""
-    for name in HIDING:
-        value = os.environ.get(name)
-        if value is not None and (value.strip() in {"", "-1", "none", "void"} or value.strip().startswith("-")):
-            return f"{name}={value}"
-    return ""
-
-
-def _share(plan: Plan, speed: float | Unknown) -> float | Unknown:
-    """Decode speed over what memory bandwidth allows for what is on the GPUs."""
-    if isinstance(speed, Unknown):
-        return speed
-    reads = decode_reads(plan.model, plan.settings, plan.devices, PROMPT_TOKENS)
-    if isinstance(reads, Unknown):
-        return reads
-    bound = decode_bound(reads, {d.name: d.bandwidth_bytes_per_second for d in plan.devices})
-    return bound if isinstance(bound, Unknown) else speed / bound.tokens_per_second
