@@ -32,6 +32,7 @@ from vramctl.engines.binding import Binding
 from vramctl.engines.builds import look_build
 from vramctl.engines.engine import Engine
 from vramctl.engines.llama_server import LlamaServer
+from vramctl.probes.gpus import look_gpus
 from vramctl.records import Settings, Unknown
 from vramctl.records.run import Ended
 
@@ -112,6 +113,12 @@ def ratios(rounds: list[Samples], reference: list[Samples], kind: str) -> dict[s
     }
 
 
+def gpus() -> list[str]:
+    """The GPUs of this machine with their driver; none where NVML does not know."""
+    found = look_gpus()
+    return [] if isinstance(found, Unknown) else [f"{gpu.description}, driver {gpu.driver}" for gpu in found]
+
+
 def main() -> int:
     """Measures, prints, writes."""
     parser = argparse.ArgumentParser()
@@ -124,6 +131,7 @@ def main() -> int:
     parser.add_argument("--prompt", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--no-server", action="store_true", help="without llama-server")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -144,7 +152,7 @@ def main() -> int:
         "binding": ours("binding", Binding(build)),
         "control": lambda: llama_bench(options),
     }
-    if (options.folder / "llama-server").exists() and not options.cpu:
+    if (options.folder / "llama-server").exists() and not (options.cpu or options.no_server):
         contestants["llama-server"] = ours("llama-server", LlamaServer(str(options.folder / "llama-server")))
     rounds: dict[str, list[Samples]] = {name: [] for name in contestants}
     started = time.monotonic()
@@ -160,7 +168,7 @@ def main() -> int:
         "model": {"file": options.model.name, "bytes": options.model.stat().st_size},
         "settings": {"threads": options.threads, "n_prompt": options.prompt, "n_gen": options.tokens, "n_ubatch": 512,
                      "flash_attn": "on", "n_gpu_layers": options.layers, "depth": 0, "OMP_WAIT_POLICY": "passive"},
-        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version(), "gpus": gpus()},
         "engines": said,
         "rounds": options.rounds,
         "samples_per_round": options.samples,

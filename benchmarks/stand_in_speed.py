@@ -17,14 +17,12 @@ import argparse
 import ctypes as C
 import json
 import os
-import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from array import array
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +32,6 @@ from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter
 from gguf.quants import quantize
 
 from vramctl.engines.builds import look_build
-from vramctl.engines.dry_run.library import Big, Library
 from vramctl.engines.stand_in_file import look_room, prepare, write_stand_in
 from vramctl.ggml_types import FILE_TYPES
 from vramctl.probes.models import look_model
@@ -43,7 +40,6 @@ from vramctl.shapes.build import model_of_shape
 from vramctl.shapes.catalogue import BY_NAME
 
 P = C.c_void_p
-PROMPT, STEPS, WARM_UP, LOADS = 64, 12, 1, 4
 EXPERTS_LAYERS = 3
 
 
@@ -59,7 +55,7 @@ class Case:
 
 CASES = {
     "1b-q8_0": Case("llama3.2-1b", "Q8_0", "gguf-py"),
-    "1b-q4_0": Case("llama3.2-1b", "Q4_0", "gguf-py"),
+    "1b-q4_0": Case("llama3.2-1b", "Q4_0", "llama-quantize"),
     "1b-q4_k_m": Case("llama3.2-1b", "Q4_K_M", "llama-quantize"),
     "1b-iq4_xs": Case("llama3.2-1b", "IQ4_XS", "llama-quantize"),
     "0.5b-f16": Case("qwen2.5-0.5b", "F16", "gguf-py"),
@@ -88,11 +84,11 @@ def write_independent(case: Case, path: Path, python: str, folder: Path) -> None
 
 
 QUANTISE = """
-import sys
+import os, sys
 import llama_cpp as engine
 engine.llama_backend_init()
 params = engine.llama_model_quantize_default_params()
-params.ftype, params.nthread = int(sys.argv[3]), 2
+params.ftype, params.nthread = int(sys.argv[3]), os.cpu_count()
 sys.exit(engine.llama_model_quantize(sys.argv[1].encode(), sys.argv[2].encode(), params))
 """
 
@@ -141,134 +137,25 @@ def weights(name: str, shape: tuple[int, ...], draw: np.random.Generator) -> np.
     return draw.standard_normal(size, dtype=np.float32) * np.float32(0.02)
 
 
-class Batch(C.Structure):
-    """llama_batch."""
-
-    _fields_ = [("n", C.c_int32), *((name, P) for name in ("token", "embd", "pos", "n_seq", "seq", "logits"))]
-
-
-class Loaded:
-    """A model and a context of one engine."""
-
-    def __init__(self, lib: Library, path: Path, threads: int) -> None:
-        f = lib.function
-        raw_model, model_at, raw_context, context_at = lib.default_params()
-        model_at.write(raw_model, "n_gpu_layers", 0)
-        self._function = f
-        model = f("llama_model_load_from_file", P, C.c_char_p, Big)(str(path).encode(), by_value(raw_model))
-        self._model = model
-        for name, value in {"n_ctx": 1024, "n_batch": PROMPT, "n_ubatch": PROMPT}.items():
-            context_at.write(raw_context, name, value)
-        self.context = f("llama_init_from_model", P, P, Big)(model, by_value(raw_context))
-        f("llama_set_n_threads", None, P, C.c_int32, C.c_int32)(self.context, threads, threads)
-        vocab = f("llama_model_get_vocab", P, P)(model)
-        self.tokens = f("llama_vocab_n_tokens", C.c_int32, P)(vocab)
-        self._decode = f("llama_decode", C.c_int32, P, Batch)
-        self._one = f("llama_batch_get_one", Batch, P, C.c_int32)
-        self._sync = f("llama_synchronize", None, P)
-        self._clear = f("llama_memory_clear", None, P, C.c_bool)
-        self._memory = f("llama_get_memory", P, P)
-
-    def close(self) -> None:
-        """Free both."""
-        self._function("llama_free", None, P)(self.context)
-        self._function("llama_model_free", None, P)(self._model)
-
-    def rates(self, feed: Sequence[int]) -> list[float]:
-        """Tokens a second of one prefill and of the steps after it, by the clock and by processor time.
-
-        All tokens are given, none is sampled.
-        """
-        self._clear(self._memory(self.context), True)
-        prompt = array("i", (token % (self.tokens - 600) + 300 for token in feed))
-        times = [(time.perf_counter(), time.thread_time())]
-        self._feed(prompt[:PROMPT])
-        times.append((time.perf_counter(), time.thread_time()))
-        for step in range(STEPS):
-            self._feed(prompt[PROMPT + step : PROMPT + step + 1])
-        times.append((time.perf_counter(), time.thread_time()))
-        return [
-            count / (times[index + 1][kind] - times[index][kind])
-            for index, count in enumerate((PROMPT, STEPS))
-            for kind in (0, 1)
-        ]
-
-    def _feed(self, tokens: array[int]) -> None:
-        if self._decode(self.context, self._one(tokens.buffer_info()[0], len(tokens))):
-            raise SystemExit("the engine cannot decode")
-        self._sync(self.context)
-
-
-def by_value(raw: bytearray) -> Big:
-    """A parameter struct to pass by value."""
-    made = Big()
-    C.memmove(C.addressof(made), bytes(raw[:512]), min(len(raw), 512))
-    return made
-
-
-def compare(lib: Library, ours: Path, theirs: Path, rounds: int, threads: int) -> dict[str, Any]:
-    """Both files in turn; rates and the ratio of ours to theirs.
-
-    They are loaded `LOADS` times, each first in half of them: two copies of one file differ by 2 % as well, by where their
-    pages happen to lie, and the one that was loaded first is the slower one.
-    """
-    draw = random.Random(3)
-    kept: list[tuple[list[float], list[float]]] = []
-    for load in range(LOADS):
-        for path in (ours, theirs):
-            forget(path)
-        order = (0, 1) if load % 2 else (1, 0)
-        loaded = {which: Loaded(lib, (ours, theirs)[which], threads) for which in order}
-        for turn in range(rounds // LOADS + WARM_UP):
-            feed = [draw.randrange(1 << 30) for _ in range(PROMPT + STEPS)]
-            rates = {which: loaded[which].rates(feed) for which in ((0, 1) if turn % 2 else (1, 0))}
-            if turn >= WARM_UP:
-                kept.append((rates[0], rates[1]))
-        for one in loaded.values():
-            one.close()
-    found: dict[str, Any] = {"rounds": rounds, "loads": LOADS}
-    for index, name in enumerate(("prefill_clock", "prefill_processor", "decode_clock", "decode_processor")):
-        ratios = [ours[index] / theirs[index] for ours, theirs in kept]
-        found[name] = {
-            "stand_in_tokens_per_second": round(statistics.median(ours[index] for ours, _ in kept), 2),
-            "independent_tokens_per_second": round(statistics.median(theirs[index] for _, theirs in kept), 2),
-            "ratio": round(statistics.median(ratios), 4),
-            "ci95": [round(bound, 4) for bound in interval(ratios)],
-            "ratios": [round(ratio, 4) for ratio in ratios],
-        }
-    return found
-
-
-def forget(path: Path) -> None:
-    """Put the file out of the page cache: pages that were written there are smaller than those that are read from disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(descriptor)
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of the median, by bootstrap."""
-    draw = random.Random(5)
-    medians = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(4000))
-    return medians[100], medians[-101]
-
-
 def run_case(case: Case, options: argparse.Namespace, folder: Path, files: Sequence[str]) -> dict[str, Any]:
     """Make both files, and compare them in a child of their own."""
-    ours, theirs = folder / "stand-in.gguf", folder / "independent.gguf"
+    ours, theirs = folder / "stand-in.gguf", folder / f"independent-{case.shape}-{case.layers}-{case.quant}.gguf"
     started = time.perf_counter()
-    write_independent(case, theirs, options.python, folder)
+    if not theirs.exists():
+        write_independent(case, theirs, options.python, folder)
     independent_seconds = time.perf_counter() - started
+    if options.prepare:
+        return {"independent_seconds": round(independent_seconds, 1)}
     written = write_stand_in(prepare(model_of(case, case.quant)), ours, progress=lambda done, total: None)
-    command = [sys.executable, __file__, "--compare", str(ours), str(theirs), "--rounds", str(options.rounds)]
-    command += ["--threads", str(options.threads), "--libraries", json.dumps(files)]
+    command = [sys.executable, str(Path(__file__).with_name("two_files.py")), str(ours), str(theirs)]
+    command += ["--rounds", str(options.rounds)]
+    command += ["--threads", str(options.threads), "--layers", str(options.layers)]
+    command += ["--prompt", str(options.prompt), "--steps", str(options.steps), "--libraries", json.dumps(files)]
     ran = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_WAIT_POLICY": "passive"})
     if ran.returncode:
-        raise SystemExit(ran.stderr[-2000:])
+        raise SystemExit(f"{ran.stderr[-2000:]}\nthe comparison ended with {ran.returncode}")
     sizes = [ours.stat().st_size, theirs.stat().st_size]
     ours.unlink()
-    theirs.unlink()
     return {
         "shape": case.shape, "layers": case.layers or "all", "quant": case.quant, "independent": case.by,
         "stand_in_bytes": sizes[0], "independent_bytes": sizes[1], "stand_in_seconds": round(written.seconds, 2),
@@ -300,19 +187,15 @@ def main() -> int:
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--folder")
+    parser.add_argument("--prompt", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--layers", type=int, default=0, help="on a GPU")
+    parser.add_argument("--engine-path", help="a folder of llama.cpp libraries; default: the best one found")
+    parser.add_argument("--folder", help="where files are written; independent ones that are there are taken")
+    parser.add_argument("--prepare", action="store_true", help="only write the independent files, into --folder")
     parser.add_argument("--out")
     parser.add_argument("--writing", metavar="MODEL")
-    parser.add_argument("--compare", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--libraries", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.compare:
-        lib = Library(json.loads(options.libraries))
-        lib.function("llama_backend_init")()
-        found = compare(lib, Path(options.compare[0]), Path(options.compare[1]), options.rounds, options.threads)
-        sys.stdout.write(json.dumps(found) + "\n")
-        sys.stdout.flush()
-        os._exit(0)
     if options.writing:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             answer = time_writing(options.writing, Path(folder))
@@ -320,14 +203,17 @@ def main() -> int:
         if options.out:
             Path(options.out).write_text(json.dumps(answer, indent=1) + "\n")
         return 0
-    build = look_build()
+    build = look_build(options.engine_path)
     if isinstance(build, Unknown):
         raise SystemExit(build.reason)
     rows = []
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+    with nullcontext(options.folder) if options.folder else tempfile.TemporaryDirectory() as folder:
         for name in options.cases or CASES:
             row = run_case(CASES[name], options, Path(folder), build.libraries)
             rows.append({"case": name, **row})
+            if options.prepare:
+                print(name, row, flush=True)
+                continue
             parts = [part for part in row if part.endswith(("_clock", "_processor"))]
             print(name, *(f"{part} {row[part]['ratio']} {row[part]['ci95']}" for part in parts), flush=True)
             save(build.name, rows, options)
@@ -336,7 +222,14 @@ def main() -> int:
 
 def save(engine: str, rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
     """Write what is known so far."""
-    document = {"engine": engine, "threads": options.threads, "prompt": PROMPT, "steps": STEPS, "cases": rows}
+    document = {
+        "engine": engine,
+        "threads": options.threads,
+        "n_gpu_layers": options.layers,
+        "prompt": options.prompt,
+        "steps": options.steps,
+        "cases": rows,
+    }
     if options.out:
         Path(options.out).write_text(json.dumps(document, indent=1) + "\n")
 
