@@ -54,9 +54,57 @@ def test_smoke_writes_its_report_and_a_floor_fails(
     assert "the floor is 1e+09" in capsys.readouterr().err
     assert json.loads((tmp_path / "reports/perf_gpu_smoke.json").read_text())["schema"] == "vramctl.bench/1"
     assert "<svg" in (tmp_path / "out/r.html").read_text()
-    found = document(capsys, "bench", "compare", "b.json", "reports/perf_gpu_smoke.json", code=0)
+    found = document(
+        capsys, "bench", "compare", "b.json", "reports/perf_gpu_smoke.json", "--html", "out/changes.html", code=0
+    )
+    assert "Nothing is provably worse." in (tmp_path / "out/changes.html").read_text()
     assert {one["ratio"] for one in found["ratios"]} == {1.0}
     assert {one["verdict"] for one in found["ratios"]} == {"unclear"}
+
+
+def test_a_picture_is_written_beside_the_answer(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("PIL")
+    picture = tmp_path / "new" / "r.png"
+    document(capsys, "bench", model, *QUICK, "--png", str(picture), code=0)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("option", ["--save", "--html", "--png"])
+@pytest.mark.parametrize("file", ["folder", "plain/r.png"])
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_measured(
+    option: str,
+    file: str,
+    model: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "plain").touch()
+    monkeypatch.setattr("vramctl.cli.bench._run", lambda *_: pytest.fail("it was measured"))
+    assert main(["bench", model, option, str(tmp_path / file), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["code"] == "cannot-write"
+
+
+def test_a_missing_library_is_said_before_anything_is_measured(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setattr("vramctl.cli.bench._run", lambda *_: pytest.fail("it was measured"))
+    assert main(["bench", model, "--png", str(tmp_path / "r.png"), "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert found["code"] == "png-needs-pillow" and "vramctl[png]" in found["fix"]
+
+
+def test_an_answer_is_not_lost_where_a_file_cannot_be_written_after_all(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr("vramctl.cli.bench_report._unwritable", lambda _: "")
+    assert main(["bench", model, *QUICK, "--html", str(tmp_path / "folder"), "--json"]) == 2
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["rows"]
+    assert "cannot be written" in printed.err
 
 
 def test_context_lengths_are_rows(model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,6 +119,10 @@ def test_context_lengths_are_rows(model: str, capsys: pytest.CaptureFixture[str]
         (["MODEL", "--layers", "0,8"], 2, "no-gpu-here"),
         (["compare", "nope.json", "nope.json"], 2, "file-not-found"),
         (["MODEL", "--against", "MODEL"], 2, "not-a-bench"),
+        (["MODEL", "--layers", ","], 2, "usage"),
+        (["compare", "nope.json", "nope.json", "--png", "nope.png"], 2, "usage"),
+        (["MODEL", "--engine", "ollama"], 2, "engine-not-run-here"),
+        (["MODEL", "--draft", "MODEL"], 2, "second-model-not-run"),
     ],
 )
 def test_what_cannot_be_measured_says_why(
@@ -97,6 +149,16 @@ def test_verify_says_that_it_runs_on_the_processor(model: str, capsys: pytest.Ca
     assert "unknown" in found["observed"]
     assert main(["verify", model, "--ctx", "512", "--ngl", "0"]) == 1
     assert "n_gpu_layers is 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "error"), [("--engine", "engine-not-run-here"), ("--mmproj", "second-model-not-run")]
+)
+def test_verify_refuses_what_it_would_only_plan(
+    option: str, error: str, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", model, option, "ollama" if option == "--engine" else model, "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["code"] == error
 
 
 def test_requests_at_a_time_go_through_a_server(model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,3 +243,43 @@ def test_invented_weights_are_said_to_be_and_real_ones_are_not(
         assert document(capsys, "bench", reference, *QUICK, code=0)["stand_in"] is invented, reference
         asked = ["--for", "llama-server", "--ctx", "512"]
         assert document(capsys, "verify", reference, *asked, code=1)["stand_in"] is invented, reference
+
+
+@pytest.fixture
+def static_build(tmp_path: Path) -> str:
+    """A folder with a llama-server that has everything inside and knows few options: an imitation."""
+    imitation = Path(__file__).parent.parent / "engines" / "imitation_server.py"
+    program = tmp_path / "static" / "bin" / "llama-server"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{imitation}" "$@"\n')
+    program.chmod(0o755)
+    return str(tmp_path / "static")
+
+
+@pytest.mark.parametrize("asked", [[], ["--parallel", "1,2"]])
+def test_a_build_without_libraries_runs_through_its_server(
+    model: str, static_build: str, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--prompt", "32", "--generate", "16", "--seconds", "1", "--rounds", "1"]
+    options = ["--engine-path", static_build, "--threads", "1", "--kv-type", "q8_0,f16", *sizes, *asked]
+    found = document(capsys, "bench", model, *options, code=0)
+    assert found["engine"] == "llama-server (b11434-imitation)"
+    assert found["rows"][0]["decode_tokens_per_second"]["median"] > 0
+    assert "through a server: HTTP and sampling are in these figures" in found["notes"]
+    (note,) = [note for note in found["notes"] if note.startswith("not passed on to llama-server")]
+    assert note.endswith(": type_k, type_v")
+
+
+def test_verify_says_what_was_not_passed_on(model: str, static_build: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--engine-path", static_build, "--ctx", "512", "--threads", "1", "--kv-type", "q8_0,f16"]
+    found = document(capsys, "verify", model, *options, code=1)
+    assert found["engine"] == "llama-server (b11434-imitation)"
+    assert found["notes"][0] == "not passed on to llama-server, whose own defaults hold: type_k, type_v"
+    assert main(["verify", model, *options]) == 1
+    assert "not passed on to llama-server" in capsys.readouterr().out
+
+
+def test_the_library_s_own_version_is_in_the_engine_s_name(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["bench", model, *QUICK], ["verify", model, "--ctx", "512"]):
+        main([*command, "--json"])
+        assert "(ggml 0." in json.loads(capsys.readouterr().out)["engine"]

@@ -21,8 +21,10 @@ from vramctl.bench.request import Effort, Request
 from vramctl.engines.binding import Binding
 from vramctl.engines.builds import look_build
 from vramctl.errors import Wrong
+from vramctl.planning.ready import Machine
 from vramctl.probes.cpu_watch import CpuWatch
 from vramctl.records import Build, Settings
+from vramctl.records.measurement import Bench
 from vramctl.records.stand_in import ModelFile
 from vramctl.verifying import Request as VerifyRequest
 from vramctl.verifying import verify_model
@@ -115,6 +117,56 @@ def test_interrupted_at_any_moment_nothing_is_left(
     command.process.send_signal(number)
     code, out, _ = command.end()
     assert (code, out) == (128 + number, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_rows_that_are_done_outlive_an_interrupt(model: str, number: signal.Signals, tmp_path: Path) -> None:
+    rows = ["--long-context", "64,2048,4096", "--prompt", "32", "--generate", "16", "--seconds", "1", "--threads", "1"]
+    files = ["--save", "r.json", "--html", "r.html", "--floor", "1e9"]
+    command = Command(tmp_path, "bench", model, *rows, *files, "--verbose")
+    assert command.process.stderr is not None
+    for line in command.process.stderr:
+        if "loading" in line and "2048 tokens" in line:
+            break
+    command.process.send_signal(number)
+    code, out, _ = command.end()
+    document: dict[str, Any] = json.loads(out)
+    assert code == 128 + number
+    assert [row["name"] for row in document["rows"]] == ["64 tokens, CPU"]
+    assert document["rows"][0]["decode_tokens_per_second"]["median"] > 0
+    assert not document["valid"] and document["invalid_because"][0] == "interrupted: 1 of 3 rows"
+    assert json.loads((tmp_path / "r.json").read_text()) == document
+    assert "interrupted: 1 of 3 rows" in (tmp_path / "r.html").read_text()
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt(), SystemExit(143)])
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_an_interrupt_keeps_what_is_done_and_goes_on_where_nothing_is(
+    model: str, ending: BaseException, done: int
+) -> None:
+    effort = Effort(prompt_tokens=32, decode_tokens=8, rounds=1, seconds=1.0, keep_sizes=True)
+    request = Request(model=model, settings=Settings(n_threads=1), effort=effort, depths=(64, 96, 128))
+
+    def say(told: str) -> None:
+        if told.startswith("loading") and f"{(64, 96, 128)[done]} tokens" in told:
+            raise ending
+
+    def run() -> Bench:
+        return run_bench(
+            request,
+            say=say,
+            open_file=lambda plan: ModelFile(model, 1, invented=False, was_there=True),
+            machine=Machine(()),
+        )
+
+    if not done:
+        with pytest.raises(type(ending)):
+            run()
+        return
+    found = run()
+    assert len(found.rows) == done
+    assert found.ended_by == (130 if isinstance(ending, KeyboardInterrupt) else 143)
 
 
 def test_folders_that_cannot_be_written_and_no_home_are_no_obstacle(model: str, tmp_path: Path) -> None:

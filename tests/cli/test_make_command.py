@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -17,6 +18,7 @@ from file_server import serving
 from stand_in_models import small_model
 from vramctl.cli.main import main
 from vramctl.cli.make import _default_name
+from vramctl.engines.stand_in_locks import hold_alone
 from vramctl.records import Unknown
 from vramctl.records.stand_in import Kept, Room, Shelf
 from vramctl.show.bar import bar_text, format_seconds
@@ -173,6 +175,27 @@ def test_the_list_says_when_each_was_used_last() -> None:
     assert "in use" in text
     assert "16 min 0 s ago" in text
     assert "2.00 GiB of at most 4.00 GiB" in text
+
+
+def test_what_a_killed_writer_left_is_listed_and_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VRAMCTL_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "stand-ins"
+    folder.mkdir(parents=True)
+    (folder / "left.gguf.part").write_bytes(bytes(3 << 20))
+    with (folder / "busy.gguf.part").open("wb") as busy:
+        hold_alone(busy.fileno(), waiting=lambda: pytest.fail("nobody holds it"))
+        assert main(["make", "--list"]) == 0
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert ["left.gguf.part", "3.00", "MiB", "unfinished"] in rows
+        assert ["busy.gguf.part", "0", "B", "being", "written"] in rows
+        assert main(["make", "--clear", "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        jsonschema.validate(document, schema("make-list"))
+        assert [Path(one["path"]).name for one in document["removed"]] == ["left.gguf.part"]
+        assert [(Path(one["path"]).name, one["in_use"]) for one in document["unfinished"]] == [("busy.gguf.part", True)]
+    assert document["kept"] == []
 
 
 def test_of_a_remote_model_the_header_is_fetched_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:

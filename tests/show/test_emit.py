@@ -116,10 +116,14 @@ def variables(text: str) -> dict[str, str]:
 def test_llama_server_knows_every_option_and_whether_it_takes_a_value(build: str) -> None:
     for what in (plan(), plan(EVERYTHING, devices=TWO), plan(replace(LLAMA, op_offload=False)), *elsewhere()):
         words = arguments(emit(what, "llama-server"))
+        names = []
         while words:
-            name = words.pop(0)
-            if OPTIONS[build][name]["value"]:
-                words.pop(0)
+            names.append(words.pop(0))
+            takes_value = names[-1] in OPTIONS[build] and OPTIONS[build][names[-1]]["value"]
+            assert words or not takes_value, f"{names[-1]} has no value"
+            del words[: 1 if takes_value else 0]
+        assert set(names) <= set(OPTIONS[build])
+        assert len(names) > 3
 
 
 @pytest.mark.parametrize("build", OPTIONS)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from vramctl.cli.options import output_options, settings_options
-from vramctl.cli.output import Output, answer, answer_json, write
+from vramctl.cli.bench_report import Files, below_floor, compare, compared, saved, tell
+from vramctl.cli.options import output_options, settings_options, utilization_option
+from vramctl.cli.output import Output, write
 from vramctl.cli.progress import progress_bar
 from vramctl.cli.sections import SectionedCommand
 from vramctl.cli.values import Contexts, Count, GpuLayers
-from vramctl.errors import BadInput
 from vramctl.records import Plan, Settings
 
 if TYPE_CHECKING:
     from vramctl.bench.request import Effort, Request
-    from vramctl.records.measurement import Bench, Ratio
+    from vramctl.records.measurement import Bench
     from vramctl.records.stand_in import ModelFile
 
 EPILOG = """\b
@@ -39,10 +37,10 @@ Examples:
   vramctl bench model.gguf --smoke --floor 20     for CI: exit 1 below 20 tok/s
   vramctl bench model.gguf --save before.json
   vramctl bench model.gguf --against before.json  exit 1 where it got slower
-  vramctl bench compare before.json after.json
+  vramctl bench compare before.json after.json --html changes.html
   vramctl bench model.gguf --parallel 1,4,16      through a server of its own
   vramctl bench http://127.0.0.1:8080 --parallel 1,4
-  vramctl bench model.gguf --html report.html
+  vramctl bench model.gguf --html report.html --png report.png
 
 \b
 Exit codes: 0 measured, 1 below a floor, slower than before or does not fit,
@@ -55,6 +53,7 @@ SMOKE_PROMPT, SMOKE_DECODE, SHORT_SECONDS, SMOKE_SECONDS = 128, 32, 20.0, 40.0
 
 @click.command("bench", cls=SectionedCommand, epilog=EPILOG)
 @click.argument("model", nargs=-1, required=True, metavar="MODEL | compare BEFORE AFTER")
+@utilization_option
 @settings_options(several_parallel=True)
 @click.option("--engine-path", metavar="PATH", type=click.Path(), help="The llama.cpp build to run.")
 @click.option("--prompt", "prompt_tokens", type=Count(), default=512, show_default=True, help="Tokens of prompt.")
@@ -77,22 +76,27 @@ SMOKE_PROMPT, SMOKE_DECODE, SHORT_SECONDS, SMOKE_SECONDS = 128, 32, 20.0, 40.0
 @click.option("--save", metavar="FILE", help="Write the run as JSON.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the table as Markdown.")
 @click.option("--html", metavar="FILE", help="Write a report with charts.")
+@click.option("--png", metavar="FILE", help="Write the report as one picture.")
 @click.option("--force", is_flag=True, help="Load it although it does not fit.")
 @output_options
 def command(
-    *, model: tuple[str, ...], settings: Settings, parallels: tuple[int, ...], engine_path: str | None,
+    *, model: tuple[str, ...], settings: Settings, parallels: tuple[int, ...], utilization: float, engine_path: str | None,
     prompt_tokens: int, decode_tokens: int, depth: int, rounds: int, seconds: float, layers: str | None,
     long_context: tuple[int, ...], smoke: bool, floor: float | None, everything: bool, against: str | None, save: str | None,
-    as_markdown: bool, html: str | None, force: bool, out: Output,
+    as_markdown: bool, html: str | None, png: str | None, force: bool, out: Output,
 ) -> int:  # fmt: skip
     """Measure prefill, decode, first token and load of MODEL here, beside what the hardware allows."""
     if model[0] == "compare":
-        return _compare(model[1:], out)
+        if save or png or as_markdown:
+            raise click.UsageError("`bench compare` writes --html only: --save, --png and --markdown are for a run.")
+        return compare(model[1:], out, html=html)
     if len(model) != 1:
         raise click.UsageError("Give one MODEL, or `compare BEFORE AFTER`.")
     from vramctl.bench.request import Effort, Request
 
-    before = _saved(against) if against else None
+    files = Files(save=save, html=html, png=png, smoke=SMOKE_FILE if smoke else None)
+    files.refuse_unwritable()
+    before = saved(against) if against else None
     effort = Effort(
         prompt_tokens=prompt_tokens, decode_tokens=decode_tokens, depth=depth, rounds=rounds, seconds=seconds,
         keep_sizes=_given("prompt_tokens") or _given("decode_tokens"),
@@ -103,9 +107,14 @@ def command(
     request = Request(
         model=model[0], settings=settings, effort=effort, layers=_layers(layers), depths=long_context,
         on_cpu_too=bool(long_context), engine_path=engine_path, force=force, everything=everything, parallels=parallels,
+        utilization=utilization,
     )  # fmt: skip
     bench = _run(request, out)
-    return _tell(bench, before, against, out, save=save, html=html, as_markdown=as_markdown, smoke=smoke, floor=floor)
+    code = tell(bench, files, out, as_markdown=as_markdown)
+    if bench.ended_by:
+        return code
+    code = max(code, below_floor(bench, floor))
+    return code if before is None or against is None else max(code, compared(before, bench, against, out))
 
 
 def _given(option: str) -> bool:
@@ -130,9 +139,11 @@ def _less(effort: Effort, *, smoke: bool, everything: bool) -> Effort:
 def _run(request: Request, out: Output) -> Bench:
     from vramctl.bench.job import run_bench
     from vramctl.bench.server import bench_parallel, bench_server, is_server
+    from vramctl.planning.ready import refuse_not_run
 
     if is_server(request.model):
         return bench_server(request, say=talk_of_work(out))
+    refuse_not_run(request.settings, through_server=bool(request.parallels))
     with ExitStack() as stack:
         if request.parallels:
             return bench_parallel(request, say=talk_of_work(out), open_file=lambda plan: stand_in_or_file(plan, stack))
@@ -165,115 +176,6 @@ def _layers(text: str | None) -> tuple[int | None, ...]:
     if text is None:
         return ()
     found = [GpuLayers().convert(part.strip(), None, None) for part in text.split(",") if part.strip()]
+    if not found:
+        raise click.UsageError("--layers takes numbers, auto or all: 0,8,16,auto.")
     return tuple(dict.fromkeys(None if value == "auto" else int(value) for value in found))
-
-
-def _tell(
-    bench: Bench, before: Bench | None, against: str | None, out: Output, *, save: str | None, html: str | None,
-    as_markdown: bool, smoke: bool, floor: float | None,
-) -> int:  # fmt: skip
-    from vramctl.show import bench_json, bench_text
-
-    document = bench_json.bench_document(bench)
-    for file in [*([save] if save else []), *([SMOKE_FILE] if smoke else [])]:
-        _write_file(file, json.dumps(document, indent=2) + "\n")
-    if html:
-        from vramctl.show.bench_page import html_page
-
-        _write_file(html, html_page(bench))
-    if out.json:
-        answer_json(document)
-    else:
-        write(bench_text.markdown(bench) if as_markdown else bench_text.bench_text(bench, out.page))
-    code = max(_floor(bench, floor), _outcome(bench))
-    if before is not None and against is not None:
-        code = max(code, _against(before, bench, against, out))
-    return code
-
-
-def _outcome(bench: Bench) -> int:
-    """1 where a row failed, 3 where nothing was measured at all."""
-    from vramctl.records.measurement import Stat
-
-    if any(row.failed for row in bench.rows):
-        return 1
-    figures = ("prefill_tokens_per_second", "decode_tokens_per_second", "throughput_tokens_per_second", "ttft_seconds")
-    return 0 if any(isinstance(getattr(row, name), Stat) for row in bench.rows for name in figures) else 3
-
-
-def _floor(bench: Bench, floor: float | None) -> int:
-    from vramctl.records.measurement import Stat
-
-    if floor is None:
-        return 0
-    for row in bench.rows:
-        decode = row.decode_tokens_per_second
-        if not isinstance(decode, Stat) or decode.median < floor:
-            told = f"{decode.median:.1f}" if isinstance(decode, Stat) else "not known"
-            write(
-                f"decode of {row.name or bench.model} is {told} tokens/s, the floor is {floor:g}\n", stream=sys.stderr
-            )
-            return 1
-    return 0
-
-
-def _against(before: Bench, after: Bench, name: str, out: Output) -> int:
-    """Prints the comparison: 1 where something got worse, 3 where there is nothing to compare."""
-    from vramctl.bench.against import against
-    from vramctl.show import bench_text
-
-    ratios = against(before, after)
-    if not ratios:
-        write(f"{name} and this run have no row in common: nothing was compared\n", stream=sys.stderr)
-        return 3
-    text = bench_text.compare_text((name, before), ("this run", after), ratios, out.page)
-    write(f"\n{text}", stream=sys.stderr if out.json else sys.stdout)
-    return _regression(before, after, ratios)
-
-
-def _regression(before: Bench, after: Bench, ratios: Sequence[Ratio]) -> int:
-    """1 where something got worse, 3 where it seems so and one of the two runs does not count."""
-    from vramctl.show import bench_text
-
-    if not any(bench_text.is_worse(one) for one in ratios):
-        return 0
-    return 1 if before.valid and after.valid else 3
-
-
-def _compare(files: tuple[str, ...], out: Output) -> int:
-    from vramctl.bench.against import against
-    from vramctl.show import bench_json, bench_text
-
-    if len(files) != 2:
-        raise click.UsageError("`bench compare` takes two saved runs: BEFORE AFTER.")
-    before, after = (_saved(file) for file in files)
-    ratios = against(before, after)
-    if not ratios:
-        raise BadInput(
-            "nothing-to-compare", "The two runs have no row in common.",
-            because=("rows are matched by name, prompt and depth",), fix="Save both with the same options.",
-        )  # fmt: skip
-    if out.json:
-        answer_json(bench_json.compare_document(files[0], files[1], ratios))
-    else:
-        answer(bench_text.compare_text((files[0], before), (files[1], after), ratios, out.page), None)
-    return _regression(before, after, ratios)
-
-
-def _saved(file: str) -> Bench:
-    from vramctl.show.bench_json import read_bench
-    from vramctl.world import read_small
-
-    return read_bench(read_small(file, limit=64 << 20).decode("utf-8", "replace"), file)
-
-
-def _write_file(file: str, text: str) -> None:
-    path = Path(file)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInput(
-            "cannot-write", f"{file} cannot be written.", because=(error.strerror or str(error),),
-            fix="Give a file in a folder that can be written.",
-        ) from None  # fmt: skip

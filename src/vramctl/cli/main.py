@@ -14,7 +14,7 @@ import click
 
 from vramctl import __version__
 from vramctl.cli.group import LazyGroup
-from vramctl.cli.output import stream_page, write
+from vramctl.cli.output import AnswerLost, stream_page, write
 from vramctl.errors import BadInput, VramctlError
 
 OUR_BUG, INTERRUPTED = 70, 130
@@ -102,7 +102,7 @@ def _before_dashes(arguments: Sequence[str]) -> tuple[str, ...]:
 def _report(error: VramctlError, given: Sequence[str]) -> int:
     """Print the error where it belongs, and return its exit code; where even that cannot be written, the code remains."""
     with contextlib.suppress(BadInput):
-        if "--json" in given and error.code != "cannot-write":
+        if "--json" in given and not isinstance(error, AnswerLost):
             import json
 
             from vramctl.show.error_text import error_document

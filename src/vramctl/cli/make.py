@@ -79,7 +79,7 @@ def _shelf(out: Output, *, clear: bool) -> int:
 
     cache = look_cache()
     removed = cache.clear() if clear else ()
-    shelf = Shelf(str(cache.folder), cache.limit_bytes, cache.kept(), removed)
+    shelf = Shelf(str(cache.folder), cache.limit_bytes, cache.kept(), removed, cache.unfinished())
     if out.json:
         answer_json(make_json.shelf_document(shelf))
     else:

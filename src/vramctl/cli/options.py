@@ -126,6 +126,12 @@ def _settings(own: dict[str, Any]) -> Settings:
     return Settings(type_k=key, type_v=value, tensor_overrides=tuple(overrides) or None, **own)
 
 
+utilization_option = click.option(
+    "--utilization", metavar="SHARE", type=Share(), default=0.90, show_default=True,
+    help="Share of each GPU that all programs together may hold.",
+)  # fmt: skip
+
+
 def device_options(command: Command) -> Command:
     """The machine that is planned for: `gpus` (None: this machine's), `ram`, `utilization`."""
     return _stacked(
@@ -137,10 +143,7 @@ def device_options(command: Command) -> Command:
                 "Repeatable. Default: what this machine has.",
             ),
             click.option("--ram", type=Size(), help="System memory that may be used. Default: this machine's."),
-            click.option(
-                "--utilization", metavar="SHARE", type=Share(), default=0.90, show_default=True,
-                help="Share of each GPU that all programs together may hold.",
-            ),
+            utilization_option,
         ),
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -12,6 +13,10 @@ from typing import Any, TextIO
 
 from vramctl.errors import BadInput
 from vramctl.show.page import NARROWEST, USUAL, WIDEST, Page
+
+
+class AnswerLost(BadInput):
+    """The stream that takes the answer takes nothing more: no document either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,9 @@ def write(text: str, *, stream: TextIO | None = None) -> None:
         _discard(stream)
     except OSError as error:
         _discard(stream)
-        raise _cannot_write("The answer", error, fix="Make room where the output goes, or give --output.") from None
+        because = (error.strerror or type(error).__name__,)
+        fix = "Make room where the output goes, or give --output."
+        raise AnswerLost("cannot-write", "The answer cannot be written.", because=because, fix=fix) from None
 
 
 def _discard(stream: TextIO) -> None:
@@ -55,9 +62,37 @@ def _discard(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _cannot_write(what: str, error: OSError, *, fix: str) -> BadInput:
-    because = (error.strerror or type(error).__name__,)
-    return BadInput("cannot-write", f"{what} cannot be written.", because=because, fix=fix)
+def write_file(file: str, content: bytes) -> None:
+    """The file holds the content, all of it, or is as it was before: it is written as FILE.part and renamed; OSError else.
+
+    What is no plain file (/dev/stdout, a pipe) is written to as it is, and so is a file in a folder that takes no new ones.
+    """
+    path = Path(file)
+    if path.is_symlink():
+        path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        opened = open(part, "wb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG) or not path.exists():
+            raise
+        path.write_bytes(content)
+        return
+    try:
+        with opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
+        if path.exists():
+            shutil.copymode(path, part)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def answer(text: str, file: str | None) -> None:
@@ -69,7 +104,8 @@ def answer(text: str, file: str | None) -> None:
         Path(file).write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         fix = "Give --output a file in a folder that exists and can be written."
-        raise _cannot_write(file, error, fix=fix) from None
+        because = (error.strerror or type(error).__name__,)
+        raise BadInput("cannot-write", f"{file} cannot be written.", because=because, fix=fix) from None
 
 
 def answer_json(document: dict[str, Any], file: str | None = None) -> None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import click
 
-from vramctl.cli.options import output_options, settings_options
+from vramctl.cli.options import output_options, settings_options, utilization_option
 from vramctl.cli.output import Output, answer_json, write
 from vramctl.cli.sections import SectionedCommand
 from vramctl.cli.values import ModelReference
@@ -34,27 +34,34 @@ Exit codes: 0 on the GPU, 1 not (wholly), 2 wrong usage, 3 could not tell.
 
 @click.command("verify", cls=SectionedCommand, epilog=EPILOG)
 @click.argument("model", type=ModelReference(), required=False, metavar="MODEL|URL")
+@utilization_option
 @settings_options()
 @click.option("--engine-path", metavar="PATH", type=click.Path(), help="The llama.cpp build to run.")
 @click.option("--pid", type=click.IntRange(1), help="Verify this running process: nothing is loaded or ended.")
 @click.option("--force", is_flag=True, help="Load it although it does not fit.")
 @output_options
 def command(
-    *, model: str | None, settings: Settings, engine_path: str | None, pid: int | None, force: bool, out: Output
-) -> int:
+    *, model: str | None, settings: Settings, utilization: float, engine_path: str | None, pid: int | None, force: bool,
+    out: Output,
+) -> int:  # fmt: skip
     """Prove where MODEL is: weights, KV cache, and where attention runs."""
-    from vramctl.bench.server import is_server
+    from vramctl.bench.server import is_server, refuse_settings
     from vramctl.cli.bench import stand_in_or_file, talk_of_work
+    from vramctl.engines.http_api import shown_url
+    from vramctl.planning.ready import refuse_not_run
     from vramctl.verifying import Request, verify_model, verify_pid, verify_server
 
     if (model is None) == (pid is None):
         raise click.UsageError("Give a MODEL, the URL of a server, or --pid.")
     if pid is not None:
+        refuse_settings(settings, f"process {pid}")
         return _tell(verify_pid(pid), out, model=f"process {pid}", engine="attached")
     assert model is not None
     if is_server(model):
-        return _tell(verify_server(model), out, model=model, engine="attached")
-    request = Request(model=model, settings=settings, engine_path=engine_path, force=force)
+        refuse_settings(settings, shown_url(model))
+        return _tell(verify_server(model), out, model=shown_url(model), engine="attached")
+    refuse_not_run(settings)
+    request = Request(model=model, settings=settings, engine_path=engine_path, force=force, utilization=utilization)
     with ExitStack() as stack:
         found, _, engine = verify_model(
             request, say=talk_of_work(out), open_file=lambda made: stand_in_or_file(made, stack)

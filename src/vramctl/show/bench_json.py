@@ -1,19 +1,17 @@
-"""Benchmarks as documents: vramctl.bench/1 and vramctl.bench-compare/1, and back."""
+"""Benchmarks as documents: vramctl.bench/1 and vramctl.bench-compare/1; `bench_read` reads them again."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
-from vramctl.errors import BadInput
 from vramctl.records import Placement, Settings, Unknown
-from vramctl.records.measurement import Activity, Bench, Limit, Measured, Ratio, Row, Stat
+from vramctl.records.measurement import Activity, Bench, Measured, Rate, Ratio, Row
 from vramctl.show.plan_json import known
 
 SCHEMA, COMPARE_SCHEMA = "vramctl.bench/1", "vramctl.bench-compare/1"
-_STATS = (
+STATS = (
     "prefill_tokens_per_second", "decode_tokens_per_second", "ttft_seconds", "gap_seconds", "load_seconds", "requests_per_second",
     "throughput_tokens_per_second",
 )  # fmt: skip
@@ -28,7 +26,16 @@ DEFINITIONS = {
     "throughput_tokens_per_second": "tokens given to all requests at a time / time from their common start to the last end",
     "first_run_seconds": "32 tokens of prompt and 8 decoded right after the load (kernels, graphs, cold pages): no sample",
     "load_seconds": "loading the model alone, without context and process start",
+    "activity.busy_percent": (
+        "share of the time in which a kernel ran on the GPU, by NVML; well below 100 with several requests at a time: the "
+        "server's work on the processor (each slot samples over the whole vocabulary) or the client bounds them, not the GPU"
+    ),
     "limit": "1 / sum over devices of (active weight bytes + KV bytes at the depth) / memory bandwidth: an upper bound",
+    "limit.prefill_tokens_per_second": (
+        "tokens / sum over devices of the longest of operations / measured rate, by weight type, weight bytes once a ubatch "
+        "/ memory bandwidth, and bytes of weights that are copied to it / the rate of that: an upper bound"
+    ),
+    "rates": "operations (a product and a sum are two) / time of matrix products on the engine's own kernels, best of the rounds",
     "ci95": "95 % interval of the median by order statistics",
 }
 
@@ -80,6 +87,7 @@ def bench_document(bench: Bench) -> dict[str, Json]:
         "started": bench.started,
         "machine": {name: known(value) for name, value in bench.machine.items()},
         "bandwidths_bytes_per_second": {name: known(value) for name, value in bench.bandwidths.items()},
+        "rates": [_rate(rate) for rate in bench.rates],
         "valid": bench.valid,
         "invalid_because": list(bench.invalid_because),
         "notes": list(bench.notes),
@@ -97,17 +105,30 @@ def _row(row: Row) -> dict[str, Json]:
         "parallel": row.parallel,
         "layers": row.layers,
         "placement": placement_document(row.placement),
-        **{name: stat_document(getattr(row, name)) for name in _STATS},
+        **{name: stat_document(getattr(row, name)) for name in STATS},
         "first_run_seconds": known(row.first_run_seconds),
         "host_resident_bytes": known(row.host_resident_bytes),
         "limit": {
             "decode_tokens_per_second": known(row.limit.decode_tokens_per_second),
             "share": known(row.limit.share),
             "bound_by": row.limit.bound_by,
+            "prefill_tokens_per_second": known(row.limit.prefill_tokens_per_second),
+            "prefill_share": known(row.limit.prefill_share),
+            "prefill_bound_by": row.limit.prefill_bound_by,
             "sources": list(row.limit.sources),
         },
         "activity": [_activity(one) for one in row.activity],
         "failed": row.failed,
+    }
+
+
+def _rate(rate: Rate) -> dict[str, Json]:
+    return {
+        "device": rate.device,
+        "type": rate.type,
+        "flops_per_second": known(rate.flops_per_second),
+        "columns": rate.columns,
+        "how": rate.how,
     }
 
 
@@ -144,46 +165,3 @@ def compare_document(before: str, after: str, ratios: Sequence[Ratio]) -> dict[s
             for one in ratios
         ],
     }
-
-
-def read_bench(text: str, where: str) -> Bench:
-    """A run that was saved with --save or --json: names, figures and samples; BadInput for anything else."""
-    try:
-        document = json.loads(text)
-        if document["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {document['schema']!r}")
-        rows = tuple(_read_row(row) for row in document["rows"])
-        return Bench(
-            model=str(document["model"]), stand_in=bool(document["stand_in"]), engine=str(document["engine"]),
-            machine=dict(document["machine"]), rows=rows, valid=bool(document["valid"]),
-            invalid_because=tuple(map(str, document["invalid_because"])), started=str(document.get("started", "")),
-        )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadInput(
-            "not-a-bench", f"{where} is no saved benchmark.", because=(str(error) or type(error).__name__,),
-            fix="Give a file that `vramctl bench --save FILE` wrote.",
-        ) from None  # fmt: skip
-
-
-def _read_row(row: dict[str, Json]) -> Row:
-    empty = Row(
-        name=str(row["name"]), settings=Settings(), prompt_tokens=int(row["prompt_tokens"]), depth=int(row["depth"]),
-        layers=str(row.get("layers", "")), parallel=int(row.get("parallel", 1)),
-        limit=Limit(Unknown("not read"), _number(row["limit"]["share"]), str(row["limit"]["bound_by"])),
-    )  # fmt: skip
-    figures: dict[str, Any] = {name: _read_stat(row[name]) for name in _STATS}
-    return replace(empty, **figures)
-
-
-def _read_stat(value: Json) -> Measured:
-    if "unknown" in value:
-        return Unknown(str(value["unknown"]))
-    ci95 = value["ci95"]
-    interval = Unknown(str(ci95["unknown"])) if isinstance(ci95, dict) else (float(ci95[0]), float(ci95[1]))
-    return Stat(
-        float(value["median"]), interval, tuple(float(sample) for sample in value["samples"]), str(value["unit"])
-    )
-
-
-def _number(value: Json) -> float | Unknown:
-    return float(value) if isinstance(value, int | float) else Unknown(str(value.get("unknown", "")))

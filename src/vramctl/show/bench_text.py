@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeGuard
 
 from vramctl.records import Unknown
-from vramctl.records.measurement import NOT_MEASURED, Activity, Bench, Measured, Ratio, Row, Stat
+from vramctl.records.measurement import Activity, Bench, Measured, Ratio, Row, Stat
+from vramctl.show.bench_limit import limit_lines, share_cell
 from vramctl.show.page import Page, labelled, paint
 from vramctl.show.printable import printable
 from vramctl.units import format_bytes
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 PARALLEL_COLUMNS = ("requests", "all tok/s", "each tok/s", "TTFT", "gap", "requests/s")
-_FIGURES = {"prefill_tokens_per_second": "prefill", "decode_tokens_per_second": "decode", "ttft_seconds": "TTFT"}
-COLUMNS = ("row", "prefill tok/s", "decode tok/s", "TTFT", "load", "of the limit")
+FAILED = "failed"
+IN_THE_TABLE = {"figures", "also", FAILED}
+"""Remarks that a page or a picture has elsewhere."""
+FIGURES = {"prefill_tokens_per_second": "prefill", "decode_tokens_per_second": "decode", "ttft_seconds": "TTFT"}
+COLUMNS = ("row", "prefill tok/s", "of limit", "decode tok/s", "of limit", "TTFT", "load")
+_SHARES = {2: "prefill_share", 4: "share"}
+"""The column behind each quantity that has a limit: shown where a row's share of it is known."""
 
 
 def bench_text(bench: Bench, page: Page) -> str:
@@ -25,22 +31,23 @@ def bench_text(bench: Bench, page: Page) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    head = _head(bench)
-    parts: list[RenderableType] = [Text(printable(head), style="bold green" if bench.valid else "bold yellow")]
-    parts += [Text(), labelled(list(_facts(bench))), Text()]
+    told = verdict_line(bench)
+    parts: list[RenderableType] = [Text(printable(told), style="bold green" if bench.valid else "bold yellow")]
+    parts += [Text(), labelled(list(facts(bench))), Text()]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for number, column in enumerate(columns(bench)):
-        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        head = column.replace(" ", "\n")
+        table.add_column(head, justify="left" if number == 0 else "right", overflow="fold", vertical="bottom")
     for row in bench.rows:
-        table.add_row(*cells(row)[: len(columns(bench))])
+        table.add_row(*((cells(row)[0], "failed") if is_without_figures(row) else shown_cells(bench, row)))
     parts.append(table)
-    parts += [Text(), labelled(list(_below(bench)))]
+    parts += [Text(), labelled(list(remarks(bench)))]
     return paint(*parts, page=page)
 
 
-def _head(bench: Bench) -> str:
+def verdict_line(bench: Bench) -> str:
     """Whether the figures count, in a sentence."""
-    if all(row.failed and not _is_load_test(row) for row in bench.rows):
+    if all(row.failed and not is_load_test(row) for row in bench.rows):
         return "Nothing was measured."
     if not bench.valid:
         return f"These figures do not count: {bench.invalid_because[0]}."
@@ -57,34 +64,51 @@ def _is_bare(value: Measured) -> TypeGuard[Stat]:
 
 
 def columns(bench: Bench) -> tuple[str, ...]:
-    """The heads of the table: those of a load test where several requests ran at a time; the limit's only where one is known."""
-    if any(_is_load_test(row) for row in bench.rows):
+    """The heads of the table: those of a load test where several requests ran at a time; a limit's only where one is known."""
+    if any(is_load_test(row) for row in bench.rows):
         return PARALLEL_COLUMNS
-    return COLUMNS if any(isinstance(row.limit.share, float) for row in bench.rows) else COLUMNS[:-1]
+    return tuple(COLUMNS[number] for number in _shown(bench))
 
 
-def _is_load_test(row: Row) -> bool:
+def shown_cells(bench: Bench, row: Row) -> tuple[str, ...]:
+    """A row's cells below `columns`."""
+    found = cells(row)
+    return found if is_load_test(row) else tuple(found[number] for number in _shown(bench))
+
+
+def _shown(bench: Bench) -> tuple[int, ...]:
+    """Which of COLUMNS are shown."""
+    known = {n for n, share in _SHARES.items() for row in bench.rows if isinstance(getattr(row.limit, share), float)}
+    return tuple(number for number in range(len(COLUMNS)) if number not in _SHARES or number in known)
+
+
+def is_without_figures(row: Row) -> bool:
+    """Whether a row says why it failed, and nothing else."""
+    return bool(row.failed) and not is_load_test(row)
+
+
+def is_load_test(row: Row) -> bool:
     return isinstance(row.throughput_tokens_per_second, Stat)
 
 
 def cells(row: Row) -> tuple[str, ...]:
     """A row of the table: medians with half their interval's width, `?` for what is not known."""
-    if _is_load_test(row):
+    if is_load_test(row):
         return (
-            printable(row.name), _with_interval(row.throughput_tokens_per_second), _with_interval(row.decode_tokens_per_second),
-            _seconds(row.ttft_seconds), _seconds(row.gap_seconds), _with_interval(row.requests_per_second),
+            printable(row.name), with_interval(row.throughput_tokens_per_second), with_interval(row.decode_tokens_per_second),
+            seconds_cell(row.ttft_seconds), seconds_cell(row.gap_seconds), with_interval(row.requests_per_second),
         )  # fmt: skip
     name = row.name or (f"{row.layers} layers on the GPU" if row.layers and not row.layers.startswith("0/") else "CPU")
     if row.failed:
-        return (printable(name), printable(f"failed: {row.failed}"), "", "", "", "")
-    share = f"{row.limit.share:.0%}" if isinstance(row.limit.share, float) else "?"
+        return (printable(name), printable(f"failed: {row.failed}"), *[""] * (len(COLUMNS) - 2))
     return (
-        printable(name), _with_interval(row.prefill_tokens_per_second), _with_interval(row.decode_tokens_per_second),
-        _seconds(row.ttft_seconds), _seconds(row.load_seconds), share,
+        printable(name), with_interval(row.prefill_tokens_per_second), share_cell(row.limit.prefill_share),
+        with_interval(row.decode_tokens_per_second), share_cell(row.limit.share), seconds_cell(row.ttft_seconds),
+        seconds_cell(row.load_seconds),
     )  # fmt: skip
 
 
-def _with_interval(value: Measured) -> str:
+def with_interval(value: Measured) -> str:
     if isinstance(value, Unknown):
         return "?"
     digits = 0 if value.median >= 1000 else 1 if value.median >= 10 else 2
@@ -94,7 +118,7 @@ def _with_interval(value: Measured) -> str:
     return f"{value.median:.{digits}f} ±{half:.{digits}f}"
 
 
-def _seconds(value: Measured) -> str:
+def seconds_cell(value: Measured) -> str:
     return "?" if isinstance(value, Unknown) else _time(value.median)
 
 
@@ -107,19 +131,19 @@ def _time(seconds: float) -> str:
     return f"{seconds:.2f} s"
 
 
-def _facts(bench: Bench) -> Iterator[tuple[str, Text]]:
+def facts(bench: Bench) -> Iterator[tuple[str, Text]]:
     from rich.text import Text
 
-    yield "model", Text(printable(_model(bench)))
+    yield "model", Text(printable(model_line(bench)))
     yield "engine", Text(printable(bench.engine or "unknown"))
-    yield "machine", Text(printable(_machine(bench) or "unknown"))
+    yield "machine", Text(printable(machine_line(bench) or "unknown"))
 
 
-def _model(bench: Bench) -> str:
+def model_line(bench: Bench) -> str:
     return bench.model + (" (stand-in: invented weights)" if bench.stand_in else "")
 
 
-def _machine(bench: Bench) -> str:
+def machine_line(bench: Bench) -> str:
     """Processor, cores and GPUs in a line."""
     cpu, cores, gpus = (bench.machine.get(name) for name in ("cpu", "physical_cores", "gpus"))
     told = [f"{cpu}" if isinstance(cpu, str) else "", f"{cores} cores" if isinstance(cores, int) else ""]
@@ -127,26 +151,23 @@ def _machine(bench: Bench) -> str:
     return ", ".join(part for part in told if part)
 
 
-def _below(bench: Bench) -> Iterator[tuple[str, Text]]:
+def remarks(bench: Bench) -> Iterator[tuple[str, Text]]:
     from rich.text import Text
 
     alone = len(bench.rows) == 1
     for row in bench.rows:
-        if _is_load_test(row) or row.failed:
+        if is_without_figures(row):
+            yield FAILED, Text(printable(row.failed if alone else f"{cells(row)[0]}: {row.failed}"))
             continue
-        if alone:
+        if alone and not is_load_test(row):
             yield "measured", Text(_sizes(row))
         for one in row.activity:
-            yield one.device, Text(printable(f"{'' if alone else row.name + ': '}{_activity(one)}"))
-        if alone:
+            yield one.device, Text(printable(f"{'' if alone else cells(row)[0] + ': '}{_activity(one)}"))
+        if alone and not is_load_test(row):
             yield from ((label, Text(printable(text))) for label, text in _alone(row))
-    limits = [row for row in bench.rows if isinstance(row.limit.share, float)]
-    if limits:
-        yield "limit", Text(printable(_limit(limits[0], bench, alone=alone)))
-    elif bench.rows and isinstance(bench.rows[0].limit.decode_tokens_per_second, Unknown) and not bench.rows[0].failed:
-        reason = bench.rows[0].limit.decode_tokens_per_second.reason
-        if reason != NOT_MEASURED.reason:
-            yield "limit", Text(printable(f"unknown: {reason}"))
+    named = {row.name: cells(row)[0] for row in bench.rows}
+    for name, told in limit_lines(bench):
+        yield "limit", Text(printable(told if alone or name is None else f"{named[name]}: {told}"))
     for reason in bench.invalid_because[1:]:
         yield "also", Text(printable(reason))
     for note in bench.notes:
@@ -165,7 +186,7 @@ def _sizes(row: Row) -> str:
 def _alone(row: Row) -> Iterator[tuple[str, str]]:
     """What is told of a single row beside the table."""
     if isinstance(row.gap_seconds, Stat):
-        yield "gap", f"{_seconds(row.gap_seconds)} between two tokens of an answer"
+        yield "gap", f"{seconds_cell(row.gap_seconds)} between two tokens of an answer"
     if isinstance(row.host_resident_bytes, int):
         yield "memory", f"{format_bytes(row.host_resident_bytes)} of system memory in use by the engine"
     if isinstance(row.first_run_seconds, float):
@@ -173,23 +194,6 @@ def _alone(row: Row) -> Iterator[tuple[str, str]]:
             "first run",
             f"{_time(row.first_run_seconds)} for 32 tokens of prompt and 8 decoded (not among the samples)",
         )
-
-
-def _limit(row: Row, bench: Bench, *, alone: bool) -> str:
-    """What bounds decode, with the bandwidth that this stands on."""
-    most = row.limit.decode_tokens_per_second
-    assert isinstance(most, float)
-    device = row.limit.bound_by.removeprefix("memory bandwidth of ")
-    bandwidth = bench.bandwidths.get(device)
-    rate = f", {bandwidth / 1e9:.1f} GB/s" if isinstance(bandwidth, float | int) else ""
-    source = next((one for one in row.limit.sources if one.startswith(f"{device}: ")), "").removeprefix(f"{device}: ")
-    what = "system memory" if device == "host" else device
-    which = "" if alone else f"of {row.name}: "
-    return f"{which}decode can reach {_rate(most)} tok/s at most, by the bandwidth of {what}{rate} ({source})"
-
-
-def _rate(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _activity(one: Activity) -> str:
@@ -206,13 +210,13 @@ def _activity(one: Activity) -> str:
 
 def markdown(bench: Bench) -> str:
     """The table as GitHub Markdown, with what it was measured on."""
-    lines = [f"**{_model(bench)}** on {_machine(bench) or 'an unknown machine'}, {bench.engine}", ""]
+    lines = [f"**{model_line(bench)}** on {machine_line(bench) or 'an unknown machine'}, {bench.engine}", ""]
     if not bench.valid:
         lines += [f"> Does not count: {'; '.join(bench.invalid_because)}", ""]
     heads = columns(bench)
     lines += ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     lines += [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)[: len(heads)]) + " |" for row in bench.rows
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in shown_cells(bench, row)) + " |" for row in bench.rows
     ]
     return "\n".join([*lines, "", *(f"- {note}" for note in bench.notes)]) + "\n"
 
@@ -222,10 +226,8 @@ def compare_text(before: tuple[str, Bench], after: tuple[str, Bench], ratios: Se
     from rich.table import Table
     from rich.text import Text
 
-    worse = [one for one in ratios if is_worse(one)]
-    head = f"{len(worse)} of {len(ratios)} figures are worse." if worse else "Nothing is provably worse."
-    if not (before[1].valid and after[1].valid):
-        head += " But a run that was disturbed proves nothing."
+    worse = any(is_worse(one) for one in ratios)
+    head = compare_head(before[1], after[1], ratios)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("row", "figure", "ratio", "95 % interval", "verdict"):
         table.add_column(column)
@@ -233,25 +235,32 @@ def compare_text(before: tuple[str, Bench], after: tuple[str, Bench], ratios: Se
         interval = f"{one.ci95[0]:.3f} to {one.ci95[1]:.3f}" if isinstance(one.ci95, tuple) else "too few samples"
         table.add_row(
             printable(one.row or "-"),
-            _FIGURES.get(one.quantity, one.quantity),
+            FIGURES.get(one.quantity, one.quantity),
             f"{one.ratio:.3f}",
             interval,
             one.verdict,
         )
     parts: list[RenderableType] = [Text(head, style="bold red" if worse else "bold green"), Text()]
     names = [("before", Text(printable(before[0]))), ("after", Text(printable(after[0])))]
-    parts += [labelled([*names, *_unlike(before[1], after[1])]), Text(), table]
+    parts += [labelled([*names, *unlike(before[1], after[1])]), Text(), table]
     return paint(*parts, page=page)
 
 
-def _unlike(before: Bench, after: Bench) -> Iterator[tuple[str, Text]]:
+def compare_head(before: Bench, after: Bench, ratios: Sequence[Ratio]) -> str:
+    """How many figures are worse, and whether that proves something."""
+    worse = [one for one in ratios if is_worse(one)]
+    head = f"{len(worse)} of {len(ratios)} figures are worse." if worse else "Nothing is provably worse."
+    return head if before.valid and after.valid else f"{head} But a run that was disturbed proves nothing."
+
+
+def unlike(before: Bench, after: Bench) -> Iterator[tuple[str, Text]]:
     """In what the two runs differ beside their figures, and whether they count."""
     from rich.text import Text
 
     for label, old, new in (
-        ("model", _model(before), _model(after)),
+        ("model", model_line(before), model_line(after)),
         ("engine", before.engine, after.engine),
-        ("machine", _machine(before), _machine(after)),
+        ("machine", machine_line(before), machine_line(after)),
     ):
         if old != new:
             yield label, Text(printable(f"{old or 'unknown'} before, {new or 'unknown'} after"), style="yellow")

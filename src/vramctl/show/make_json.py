@@ -27,7 +27,7 @@ def make_document(written: Written, room: Room, model: Model) -> dict[str, Any]:
         "estimate": {
             "free_bytes": room.free_bytes,
             "bytes_per_second": _known(room.bytes_per_second),
-            "seconds": _known(room.seconds),
+            "writing_seconds": _known(room.seconds),
         },
         "written_seconds": written.seconds,
         "invented": list(invented(model)),
@@ -43,6 +43,7 @@ def shelf_document(shelf: Shelf) -> dict[str, Any]:
         "limit_bytes": shelf.limit_bytes,
         "kept_bytes": sum(one.file_bytes for one in shelf.kept),
         "kept": [_kept(one) for one in shelf.kept],
+        "unfinished": [_kept(one) for one in shelf.unfinished],
         "removed": [_kept(one) for one in shelf.removed],
     }
 

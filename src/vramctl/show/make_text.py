@@ -53,9 +53,10 @@ def shelf_text(shelf: Shelf, page: Page, *, now_seconds: float | None = None) ->
     held = sum(one.file_bytes for one in shelf.kept)
     note = f"{format_bytes(held)} of at most {format_bytes(shelf.limit_bytes)} in {shelf.folder}"
     freed = "".join(f"removed {Path(one.path).name}, {format_bytes(one.file_bytes)}\n" for one in shelf.removed)
-    if not shelf.kept:
+    if not shelf.kept and not shelf.unfinished:
         return f"{freed}No stand-ins are kept. {note}\n"
     rows = [_row(one, now) for one in sorted(shelf.kept, key=lambda one: -one.used_at_seconds)]
+    rows += [(*_row(one, now)[:2], "being written" if one.in_use else "unfinished") for one in shelf.unfinished]
     return freed + listing(("stand-in", "size>", "last used"), rows, page, note=note, first_wraps=True)
 
 
