@@ -21,8 +21,9 @@ from vramctl.records import Settings, Unknown
 from vramctl.records.measurement import Bench, Row, Stat
 from vramctl.records.run import KILLED, OUT_OF_MEMORY, Ended, Generation, Prefill
 from vramctl.records.stand_in import ModelFile
-from vramctl.show.bench_json import bench_document, read_bench
+from vramctl.show.bench_json import bench_document
 from vramctl.show.bench_page import html_page
+from vramctl.show.bench_read import read_bench
 from vramctl.show.bench_text import bench_text, markdown
 from vramctl.show.page import Page
 from vramctl.show.schemas import schema
@@ -49,7 +50,8 @@ FILE = ModelFile("stand-in.gguf", 1, invented=True, was_there=True)
 def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     found = Bandwidth(60e9, 2, "test")
-    monkeypatch.setattr("vramctl.bench.job.look_host_bandwidth", lambda *_, **__: found)
+    monkeypatch.setattr("vramctl.bench.limits.look_host_bandwidth", lambda *_, **__: found)
+    monkeypatch.setattr("vramctl.bench.limits.look_device_bandwidth", lambda device: Unknown("a replay"))
     monkeypatch.setattr(
         "vramctl.bench.job.CpuWatch", lambda pid: type("Watch", (), {"use": lambda self: CpuUse(0.5, 0.0, 1)})()
     )
@@ -92,7 +94,7 @@ def test_one_row_with_its_limit_and_what_the_gpu_did() -> None:
     assert seen.energy_joules_per_token == pytest.approx(480 / 258, rel=0.01)
     assert found.valid and found.stand_in and row.layers == "33/33"
     text = bench_text(found, Page())
-    assert "258 ±0" in text.replace(".0", "") and "by the bandwidth of CUDA0, 4800.0 GB/s" in " ".join(text.split())
+    assert "258 ±0" in text.replace(".0", "") and "by the bandwidth of CUDA0, 4800 GB/s" in " ".join(text.split())
 
 
 def test_the_table_of_layers() -> None:

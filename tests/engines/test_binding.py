@@ -136,6 +136,13 @@ def test_a_depth_is_reached_from_any_other(engine: Binding, model: Path) -> None
             assert isinstance(found, Generation) and found.depth == depth
 
 
+def test_a_file_whose_name_is_no_utf_8_is_loaded(engine: Binding, model: Path, tmp_path: Path) -> None:
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff new\nline.gguf")
+    os.link(model, odd)
+    with running(engine, Path(odd)) as run:
+        assert isinstance(run.generate(2), Generation)
+
+
 def test_a_missing_model_is_refused_with_the_engines_words(engine: Binding, tmp_path: Path) -> None:
     found = failure(engine, tmp_path / "none.gguf")
     assert (found.how, found.phase) == (REFUSED, "load")

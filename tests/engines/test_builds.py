@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from vramctl.engines.binding import Binding
 from vramctl.engines.builds import look_build
+from vramctl.engines.llama_server import LlamaServer
+from vramctl.engines.table import ENGINES, STARTS_BUILDS, engine_of_build
 from vramctl.errors import BadInput
 from vramctl.records import Build, Unknown
 
@@ -95,6 +100,42 @@ def test_llama_fit_params_is_found_beside_the_libraries_and_alone(tmp_path: Path
     assert build_at(tmp_path / "both").fit_params == str(tmp_path / "both" / "llama-fit-params")
     alone = build_at(tmp_path / "alone")
     assert (alone.libraries, alone.fit_params) == ((), str(tmp_path / "alone" / "llama-fit-params"))
+
+
+@pytest.mark.parametrize("folder", ["", "bin", "build/bin"])
+def test_programs_without_shared_libraries_are_a_build_that_a_server_runs(tmp_path: Path, folder: str) -> None:
+    make(tmp_path / folder, "llama-server", "llama-bench")
+    for path in (tmp_path, tmp_path / folder / "llama-server", tmp_path / folder / "llama-bench"):
+        found = build_at(path)
+        assert found.libraries == ()
+        engine = engine_of_build(found)
+        assert isinstance(engine, LlamaServer) and engine.program == str(tmp_path / folder / "llama-server")
+
+
+def test_programs_without_a_server_are_a_build_that_nothing_runs(tmp_path: Path) -> None:
+    make(tmp_path, "llama-bench")
+    assert engine_of_build(build_at(tmp_path)) == Unknown(
+        f"llama.cpp in {tmp_path.name} has neither a library nor llama-server"
+    )
+
+
+def test_libraries_are_driven_directly_also_beside_a_server(tmp_path: Path) -> None:
+    make(tmp_path, "llama-server", *VERSIONED)
+    assert isinstance(engine_of_build(build_at(tmp_path)), Binding)
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_every_way_to_run_a_model_has_a_row_with_its_module(name: str) -> None:
+    module = import_module(ENGINES[name])
+    ways = [found for found in vars(module).values() if getattr(found, "vehicle", None) == name]
+    assert ways, f"{module.__name__} has no engine that calls itself {name}"
+    assert hasattr(module, "of_build") == (name in STARTS_BUILDS)
+
+
+def test_every_file_with_an_engine_is_in_the_table() -> None:
+    folder = Path(str(import_module("vramctl.engines").__file__)).parent
+    files = {path.stem for path in folder.glob("*.py") if re.search(r"^    vehicle = ", path.read_text(), re.MULTILINE)}
+    assert {f"vramctl.engines.{file}" for file in files} == set(ENGINES.values())
 
 
 def test_a_library_stands_for_its_folder(tmp_path: Path) -> None:

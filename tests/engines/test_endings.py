@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vramctl.engines.endings import NO_SYSTEM_MEMORY, ended, how_gone, witnessed
+from vramctl.engines.endings import NO_SYSTEM_MEMORY, ended, how_gone, what_to_do, witnessed
 from vramctl.engines.oom import oom_kills, was_out_of_memory
 from vramctl.engines.reported import graph_splits, placement, timed_lines
 from vramctl.records import Placement, Settings, Unknown
@@ -129,3 +129,22 @@ def test_graph_splits_of_one_token_are_read_in_all_eras() -> None:
 def test_a_log_cut_short_is_read_as_far_as_it_goes() -> None:
     lines = timed_lines(b"10.5\tinfo\tfirst\n11.0\twarn\tsecond\twith a tab\n11.5\terr", zero_seconds=10.0)
     assert lines == [LogLine(0.5, "first", "info"), LogLine(1.0, "second\twith a tab", "warn")]
+
+
+def test_of_a_traceback_the_line_that_names_the_error_is_said() -> None:
+    found = told(
+        CRASHED, "Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: no such thing", code=1
+    )
+    assert found.what == "the engine ended: ValueError: no such thing"
+
+
+def test_each_ending_has_a_next_step() -> None:
+    steps = {how: what_to_do(told(how)) for how in (OUT_OF_MEMORY, KILLED, TIMEOUT, CRASHED)}
+    assert "--ctx" in steps[OUT_OF_MEMORY] and "dmesg" in steps[KILLED]
+    assert len(set(steps.values())) == 4
+    assert what_to_do(Unknown("too old")) == steps[CRASHED]
+
+
+def test_signals_that_mean_one_thing_are_explained() -> None:
+    assert "its disk failed" in told(CRASHED, code=-signal.SIGBUS).what
+    assert "instructions" in told(CRASHED, code=-signal.SIGILL).what

@@ -30,6 +30,8 @@ def test_pinned_buffers_are_system_memory_and_the_rest_is_the_devices() -> None:
     assert isinstance(found, Placement)
     assert [(use.name, use.weights_bytes, use.kv_bytes) for use in found.devices] == [("CUDA0", 400, 100)]
     assert (found.host.weights_bytes, found.kv_operations) == (30, "gpu")
+    assert isinstance(found.host.output_bytes, Unknown)
+    assert found.host.used_bytes == 35, "what the engine counts as compute has the output in it"
 
 
 def test_without_a_count_nothing_is_said() -> None:

@@ -141,3 +141,18 @@ def test_the_largest_context_fits_and_the_next_step_does_not(budget: int) -> Non
 def test_context_per_sequence_is_a_share_padded_to_256_unless_unified() -> None:
     assert context_per_sequence(Settings(n_ctx=10000, n_parallel=4, kv_unified=False)) == 2560
     assert context_per_sequence(Settings(n_ctx=10000, n_parallel=4, kv_unified=True)) == 10240
+
+
+@pytest.mark.parametrize("devices", [0, 1])
+def test_a_context_for_which_system_memory_is_too_small_is_found_in_few_questions(devices: int) -> None:
+    def kept_on_the_host(s: Settings) -> Placement:
+        found = measure(s, 1)
+        host = HostUse(0, (s.n_ctx or 0) * 100, 0, 0)
+        return replace(found, devices=found.devices if devices else (), host=host)
+
+    asked = replace(START, n_ctx=4 << 20, n_gpu_layers=9 if devices else 0)
+    witness = Judge(kept_on_the_host, (1 << 40,) * devices, 100_000_000)
+    found = choose(model(), asked, frozenset(), witness, devices=devices)
+    assert not found.fits
+    assert isinstance(found.max_ctx, int) and 980_000 <= found.max_ctx <= 1_000_000
+    assert len(witness.seen) < 20

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from vramctl.bench.interrupt import rows_kept
+from vramctl.bench.limits import Bandwidths, Rates, decode_limit, look_bandwidths, with_prefill
 from vramctl.bench.measure import Samples, Say, measure
-from vramctl.bench.request import Case, Effort, Request, cases
+from vramctl.bench.request import Case, Request, cases
 from vramctl.bench.stats import stat
 from vramctl.bench.validity import activity, invalid_because
 from vramctl.engines.engine import Engine, Running
+from vramctl.engines.llama_server import LlamaServer
+from vramctl.engines.reported import not_applied_notes
 from vramctl.engines.reported import placement as reported_placement
 from vramctl.errors import Wrong
-from vramctl.plan.roofline import decode_bound, decode_reads
 from vramctl.planning import Request as PlanRequest
 from vramctl.planning import make_plan
 from vramctl.planning.ready import Machine, default_engine, look_machine, machine_facts, refuse_misfit
-from vramctl.probes.bandwidth import look_host_bandwidth
 from vramctl.probes.cpu_watch import CpuWatch, on_battery
 from vramctl.probes.host import look_host
-from vramctl.records import Device, Plan, Unknown
-from vramctl.records.measurement import Bench, Limit, Measured, Row, Stat
+from vramctl.records import Plan, Unknown
+from vramctl.records.measurement import Bench, Measured, Row
 from vramctl.records.run import Ended, Loaded
 from vramctl.records.stand_in import ModelFile
-from vramctl.units import MIB, format_bytes
 
 OpenFile = Callable[[Plan], ModelFile]
-_IN_CACHES = 256 * MIB  # large servers' last caches; below that memory bandwidth is no bound
 
 
 def run_bench(
@@ -37,30 +37,33 @@ def run_bench(
     """Every case of the request measured on `engine` (default: the best llama.cpp library found here).
 
     `open_file` gives a file to load for a plan's model: itself, or a stand-in.  CouldNotTell where no engine can run, Wrong
-    where the model does not fit and was not forced; of several cases, one that does not fit is a row that failed.
+    where the model does not fit and was not forced; of several cases, one that does not fit is a row that failed.  Ended by
+    Ctrl-C or SIGTERM, the rows that are done come back, where there are some.
     """
     machine = machine or look_machine()
     todo = cases(request, has_gpu=bool(machine.devices))
     engine = engine or default_engine(request.engine_path)
     host = look_host()
     threads = request.settings.n_threads or (host.physical_cores if isinstance(host.physical_cores, int) else 1)
-    job = _Job(request, engine, machine, *_bandwidths(machine.devices, threads, host.available_bytes, say), say)
+    bandwidths = look_bandwidths(machine.devices, threads, host.available_bytes, say)
+    job = _Job(request, engine, machine, bandwidths, say)
     done: list[_Done] = []
     model: str = request.model
     file: ModelFile | None = None
-    for case in todo:
-        plan = job.plan(case)
-        model = plan.model.reference
-        try:
-            refuse_misfit(plan, force=request.force, case=case.name)
-        except Wrong as misfit:
-            if len(todo) == 1:
-                raise
-            done.append(_Done(replace(_empty_row(case, plan), failed=misfit.what)))
-            continue
-        file = file or open_file(plan)
-        done.append(job.measured(case, plan, file.path))
-    return _bench(model, file is not None and file.invented, engine.vehicle, machine, job, done)
+    with rows_kept(done, len(todo)) as interrupt:
+        for case in todo:
+            plan = job.plan(case)
+            model = plan.model.reference
+            try:
+                refuse_misfit(plan, force=request.force, case=case.name)
+            except Wrong as misfit:
+                if len(todo) == 1:
+                    raise
+                done.append(_Done(replace(_empty_row(case, plan), failed=misfit.what)))
+                continue
+            file = file or open_file(plan)
+            done.append(job.measured(case, plan, file.path))
+    return interrupt.told(_bench(model, file is not None and file.invented, engine.vehicle, machine, job, done))
 
 
 def _bench(
@@ -69,7 +72,11 @@ def _bench(
     notes = [f"{one.row.name}: {note}" if one.row.name else note for one in done for note in one.notes]
     if stand_in:
         notes.append("a stand-in ran: its text is noise; speculative acceptance and expert routing are not measured")
-    notes.append(f"prompts are random tokens, nothing is sampled ({vehicle})")
+    notes.append(
+        "through a server: HTTP and sampling are in these figures"
+        if vehicle == LlamaServer.vehicle
+        else f"prompts are random tokens, nothing is sampled ({vehicle})"
+    )
     invalid = [f"{one.row.name}: {why}" if one.row.name else why for one in done for why in one.invalid_because]
     if all(one.row.failed for one in done):
         invalid = ["nothing was measured"]
@@ -77,22 +84,9 @@ def _bench(
         model=model, stand_in=stand_in, engine=next((one.engine for one in done if one.engine), ""),
         machine=machine_facts(machine.devices), rows=tuple(one.row for one in done),
         valid=not invalid, invalid_because=tuple(dict.fromkeys(invalid)), notes=tuple(dict.fromkeys(notes)),
-        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), bandwidths=job.bandwidths,
+        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), bandwidths=job.bandwidths.found,
+        rates=tuple(job.rates.found.values()),
     )  # fmt: skip
-
-
-def _bandwidths(
-    devices: Sequence[Device], threads: int, available: int | Unknown, say: Say
-) -> tuple[dict[str, float | Unknown], tuple[str, ...]]:
-    """Bytes per second of each device's memory and of the host's, and where each figure is from."""
-    say(f"measuring the bandwidth of system memory with {threads} threads")
-    host = look_host_bandwidth(threads, available_bytes=available)
-    found: dict[str, float | Unknown] = {"host": host if isinstance(host, Unknown) else host.bytes_per_second}
-    sources = [f"host: {host.reason if isinstance(host, Unknown) else host.how}"]
-    for device in devices:
-        found[device.name] = device.bandwidth_bytes_per_second
-        sources.append(f"{device.name}: its data sheet or clock and width ({device.source}), not measured")
-    return found, tuple(sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +104,9 @@ class _Job:
     request: Request
     engine: Engine
     machine: Machine
-    bandwidths: Mapping[str, float | Unknown]
-    sources: tuple[str, ...]
+    bandwidths: Bandwidths
     say: Say
+    rates: Rates = field(default_factory=Rates)
 
     def plan(self, case: Case) -> Plan:
         """Where the case's bytes go on this machine."""
@@ -146,14 +140,19 @@ class _Job:
             row = replace(_row(row, run.loaded, samples), host_resident_bytes=resident)
         watches = watcher.watches()
         decode = row.decode_tokens_per_second
-        limit = _limit(plan, samples.effort, self.bandwidths, self.sources, decode)
+        limit = decode_limit(plan, samples.effort, run.loaded, decode, self.bandwidths)
+        if not row.failed:
+            limit = with_prefill(
+                limit, plan, samples.effort, run.loaded, row.prefill_tokens_per_second, engine=self.engine,
+                bandwidths=self.bandwidths, rates=self.rates, say=self.say,
+            )  # fmt: skip
         row = replace(row, limit=limit, activity=tuple(activity(watch, decode) for watch in watches))
         why = invalid_because(
             foreign_cpu=use.foreign, cores=use.cores, battery=on_battery(), watches=watches, decode=decode,
             on_cpu=plan.layers_on_gpu != plan.layers_total,
         )  # fmt: skip
         why = (run.loaded.facts["openmp"], *why) if "openmp" in run.loaded.facts else why
-        return _Done(row, run.loaded.engine, why, tuple(samples.notes))
+        return _Done(row, run.loaded.named, why, (*samples.notes, *not_applied_notes(run.loaded, case.asked)))
 
 
 def _empty_row(case: Case, plan: Plan) -> Row:
@@ -194,24 +193,3 @@ def _resident(run: Running) -> int | Unknown:
     if isinstance(found, Ended):
         return Unknown(found.what)
     return found if isinstance(found, Unknown) else found.resident_bytes
-
-
-def _limit(
-    plan: Plan, effort: Effort, bandwidths: Mapping[str, float | Unknown], sources: tuple[str, ...], decode: Measured
-) -> Limit:
-    """The bound of memory bandwidth at the depth in the middle of what was decoded."""
-    depth = effort.depth + effort.decode_tokens // 2
-    reads = decode_reads(plan.model, plan.settings, plan.devices, depth)
-    if not isinstance(reads, Unknown) and 0 < reads.on("host") < _IN_CACHES:
-        reads = Unknown(
-            f"a token reads {format_bytes(reads.on('host'))} of system memory: processor caches can hold that"
-        )
-    if isinstance(reads, Unknown):
-        return Limit(reads, reads, "", sources)
-    bound = decode_bound(reads, bandwidths)
-    if isinstance(bound, Unknown):
-        return Limit(bound, bound, "", sources)
-    share: float | Unknown = Unknown("decode was not measured")
-    if isinstance(decode, Stat):
-        share = decode.median / bound.tokens_per_second
-    return Limit(bound.tokens_per_second, share, bound.bound_by, sources)

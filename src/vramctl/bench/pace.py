@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -70,7 +71,7 @@ def choose_effort(effort: Effort, pace: Pace | Unknown, *, seconds: float) -> Ch
     if least > MOST_OVER * max(seconds, effort.seconds):
         return Unknown(
             f"not measured: one round takes about {_time(least)} here, and {_time(effort.seconds)} were given "
-            f"(--seconds {least / MOST_OVER:.0f} or more measures it)"
+            f"(--seconds {math.ceil(least / MOST_OVER)} or more measures it)"
         )
     return Chosen(sizes[-1], answers_each_round=False, notes=_notes(effort, sizes[-1], seconds))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from vramctl.records import Unknown
-from vramctl.records.measurement import Activity, Measured, Stat
+from vramctl.records.measurement import Activity, Measured, Row, Stat
 from vramctl.records.verification import DeviceWatch
 from vramctl.units import MIB
 
@@ -14,6 +14,7 @@ MOST_FOREIGN, MOST_FOREIGN_CORES = 0.10, 0.7
 """Of all cores, when the processor computes, or of one core: where all cores compute, they wait for the one that is shared."""
 MOST_SPREAD = 0.10
 OTHERS_GREW_BYTES = 256 * MIB
+MOSTLY_BUSY, AT_ALL_BUSY = 70.0, 5.0  # percent
 # Bits of nvmlDeviceGetCurrentClocksEventReasons that slow a GPU down for other reasons than its usual power limit (nvml.h).
 SLOWED = {
     0x08: "hardware slowdown",
@@ -48,8 +49,8 @@ def _reasons(
     on_cpu: bool,
     cores: int,
 ) -> Iterator[str]:
-    if on_cpu and isinstance(foreign_cpu, float) and foreign_cpu > min(MOST_FOREIGN, MOST_FOREIGN_CORES / cores):
-        yield f"contended: other processes used {foreign_cpu * cores:.1f} of {cores} cores meanwhile"
+    if on_cpu and (others := contended(foreign_cpu, cores)):
+        yield f"contended: {others} meanwhile"
     if battery is True:
         yield "on battery: processors and GPUs run slower"
     for watch in watches:
@@ -62,6 +63,13 @@ def _reasons(
         spread = (decode.ci95[1] - decode.ci95[0]) / decode.median
         if spread > MOST_SPREAD:
             yield f"unstable: the 95 % interval of decode is {spread:.0%} of its median wide"
+
+
+def contended(foreign_cpu: float | Unknown, cores: int) -> str:
+    """`other processes used 1.4 of 2 cores` where that is too much for a figure of the processor; "" where it is not."""
+    if isinstance(foreign_cpu, Unknown) or foreign_cpu <= min(MOST_FOREIGN, MOST_FOREIGN_CORES / cores):
+        return ""
+    return f"other processes used {foreign_cpu * cores:.1f} of {cores} cores"
 
 
 def throttled(watch: DeviceWatch) -> tuple[str, ...] | Unknown:
@@ -89,6 +97,18 @@ def activity(watch: DeviceWatch, decode: Measured) -> Activity:
         energy_joules_per_token=joules,
         throttled=throttled(watch),
     )
+
+
+def waits_for_processor(row: Row) -> tuple[str, ...]:
+    """What is to be said of several requests at a time that leave their GPUs idle for much of the time."""
+    busy = [one.busy_percent.median for one in row.activity if isinstance(one.busy_percent, Stat)]
+    if row.parallel < 2 or not AT_ALL_BUSY <= sum(busy) < MOSTLY_BUSY:
+        return ()
+    told = f"{row.name}: the GPU was busy {sum(busy):.0f} % of the time; "
+    told += (
+        "the rest is the server's work on the processor (each slot samples over the whole vocabulary) and the client's"
+    )
+    return (told,)
 
 
 def _stat(values: Sequence[float] | Unknown, unit: str) -> Measured:

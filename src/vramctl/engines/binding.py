@@ -21,6 +21,7 @@ from vramctl.engines.child import Child, Gone
 from vramctl.engines.endings import NO_SYSTEM_MEMORY, ended, how_gone, witnessed
 from vramctl.engines.engine import LOAD_SECONDS, REQUEST_SECONDS, UNLOAD_SECONDS, Clock, NotRunning, RealClock
 from vramctl.engines.llama_cpp import context_params, model_params
+from vramctl.engines.stopped import STOPPED_WORDS
 from vramctl.records import Build, Settings, Unknown
 from vramctl.records.run import (
     KILLED,
@@ -59,6 +60,11 @@ def default_threads() -> int:
     return max(1, min(psutil.cpu_count(logical=False) or usable, usable))
 
 
+def of_build(build: Build) -> Binding | Unknown:
+    """The engine on this build; Unknown where it has no library."""
+    return Binding(build) if build.libraries else Unknown(f"{build.name} has programs only, no library")
+
+
 class Binding:
     """The engine on one build.
 
@@ -91,7 +97,7 @@ class Binding:
             yield Unknown(f"{self.build.name} has no library to load a model in")
             return
         try:
-            child = Child(self._command(), environ=self._environ)
+            child = self.start_child()
         except OSError as error:
             yield Unknown(f"no process can be started: {error}")
             return
@@ -102,6 +108,10 @@ class Binding:
             run.unload()
         finally:
             child.close()
+
+    def start_child(self) -> Child:
+        """A child process with the library in it and no model; OSError where no process can be started."""
+        return Child(self._command(), environ=self._environ)
 
     def _command(self) -> list[str]:
         command = [sys.executable, "-m", "vramctl.engines.run_model", *self.build.libraries]
@@ -140,7 +150,7 @@ class BindingRun:
             return Unknown(f"{self._loaded.engine}: {library_missing(str(hello.get('error')))}")
         started, self._zero = self._zero, time.monotonic()
         self._loaded = replace(
-            self._loaded, version=f"ggml {hello['ggml']}", start_seconds=self._zero - started,
+            self._loaded, version=_version(hello), start_seconds=self._zero - started,
             facts={"system_info": hello["system_info"]} | one_thread(hello), devices=reported.engine_devices(hello["devices"]),
         )  # fmt: skip
         asked = options(self._loaded.settings)
@@ -259,7 +269,9 @@ class BindingRun:
     def _gone(self, phase: str, gone: Gone, timeout_seconds: float) -> Ended:
         how = OUT_OF_MEMORY if gone.out_of_memory else how_gone(gone.code, timed_out=gone.timed_out)
         words = {
-            TIMEOUT: f"no answer within {timeout_seconds:g} s; the process was ended",
+            TIMEOUT: STOPPED_WORDS
+            if gone.stopped
+            else f"no answer within {timeout_seconds:g} s; the process was ended",
             KILLED: "the process was ended from outside",
             OUT_OF_MEMORY: NO_SYSTEM_MEMORY,
         }
@@ -271,6 +283,11 @@ class BindingRun:
 
     def _since(self) -> float:
         return time.monotonic() - self._zero
+
+
+def _version(hello: Mapping[str, Any]) -> str:
+    """`ggml 0.25.3, commit 0c1e57098`: what tells two builds in folders of one name apart."""
+    return f"ggml {hello['ggml']}" + (f", commit {hello['commit']}" if hello.get("commit") else "")
 
 
 def one_thread(hello: Mapping[str, Any]) -> dict[str, str]:

@@ -29,6 +29,7 @@ print(json.dumps(found))
 """
 _LIBRARY = re.compile(r"\.(so(\.[\d.]+)?|dylib|dll|pyd)$")
 _PLAIN = frozenset(("bin", "lib", "lib64", "build", "release", "Release", "llama_cpp"))
+_PROGRAMS = ("llama-server", "llama-cli", "llama-bench", "llama-fit-params")
 _NO_VERSION = Unknown("libraries state none")
 _OLD_OLLAMA = (
     "this Ollama has ggml's libraries but no libllama: before 0.30 it ran llama.cpp inside its own program, which cannot be"
@@ -65,7 +66,7 @@ def look_build(path: str | None = None) -> Build | Unknown:
         raise BadInput(
             "engine-not-known",
             f"{path} holds no llama.cpp build.",
-            because=("looked for libllama, llama-fit-params, xllamacpp and llama-cpp-python there",),
+            because=("looked for libllama, llama-server, llama-fit-params, xllamacpp and llama-cpp-python there",),
             fix="Give a Python interpreter with xllamacpp or llama-cpp-python, a folder with libllama, or a llama.cpp program.",
         )
     return build
@@ -82,12 +83,9 @@ def _here() -> Build | Unknown:
             build = _package(package, Path(spec.origin), version, path=sys.executable)
             if build is not None:
                 return build
-    for program in ("llama-server", "llama-cli", "llama-fit-params", "ollama"):
-        where = shutil.which(program)
-        build = _program(Path(where)) if where else None
-        if build is not None:
-            return build
-    return _NOT_FOUND
+    found = (shutil.which(program) for program in ("llama-server", "llama-cli", "llama-fit-params", "ollama"))
+    builds = [build for where in found if where and (build := _program(Path(where)))]
+    return next((build for build in builds if build.libraries), builds[0] if builds else _NOT_FOUND)
 
 
 def _package(package: str, origin: Path, version: str, *, path: str) -> Build | None:
@@ -125,7 +123,23 @@ def _folder(folder: Path) -> Build | None:
         if interpreter.exists() and (found := _python(interpreter)):
             return found
     fit = _beside(folder, "llama-fit-params")
-    return Build(name, (), None, fit, str(folder), Unknown("not asked")) if fit else None
+    programs = (_inside(folder, program) for program in _PROGRAMS)
+    return Build(name, (), None, fit, str(folder), Unknown("not asked")) if fit or any(programs) else None
+
+
+def server_beside(path: str) -> str | None:
+    """The llama-server at a path: the program itself, the one beside another program, or the one in a folder of a build."""
+    place = Path(shutil.which(path) or path).expanduser()
+    if place.is_file() and place.name.startswith("llama-server"):
+        return str(place)
+    return _inside(place if place.is_dir() else place.parent, "llama-server")
+
+
+def _inside(folder: Path, name: str) -> str | None:
+    """A program in a folder of a build, or where a build has its programs below it."""
+    places = (folder, folder / "bin", folder / "build" / "bin")
+    found = (place / file for place in places for file in (name, f"{name}.exe"))
+    return next((str(file) for file in found if file.is_file()), None)
 
 
 def _telling(folder: Path) -> str:
@@ -167,11 +181,12 @@ def _program(program: Path) -> Build | None:
     near = [real.parent, prefix / "lib", prefix / "lib64", *sorted((prefix / "lib").glob("*-linux-gnu")),
             prefix / "lib" / "ollama"]  # fmt: skip
     for place in near:
-        if place.is_dir() and (found := _folder(place)):
+        if place.is_dir() and (found := _folder(place)) and found.libraries:
             return Build(f"llama.cpp of {program.name}", found.libraries, found.backends_from, found.fit_params,
                          str(program), found.version)  # fmt: skip
-    if program.name.startswith("llama-fit-params"):
-        return Build(f"llama.cpp of {program.name}", (), None, str(program), str(program), Unknown("not asked"))
+    if program.name.startswith(_PROGRAMS):  # built without shared libraries: everything is inside
+        fit = str(program) if program.name.startswith("llama-fit-params") else _beside(real.parent, "llama-fit-params")
+        return Build(f"llama.cpp of {program.name}", (), None, fit, str(program), Unknown("not asked"))
     return None
 
 

@@ -16,21 +16,25 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from vramctl.engines.oom import oom_kills, was_out_of_memory
+from vramctl.engines.stopped import LOOK_SECONDS, StoppedFor
 
 READ_BYTES = 1 << 16
 MOST_LOG_BYTES = 256 << 20
+OURSELVES_STOPPED_SECONDS = 5.0  # a wait of a second that took longer: it was us who were stopped (Ctrl-Z)
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
     """The child is no more: `timed_out` where we killed it for taking too long, `code` as Popen counts it (negative: signal).
 
-    `out_of_memory` is True where the kernel killed it for want of memory.
+    `out_of_memory` is True where the kernel killed it for want of memory, `stopped` where we killed it because it was stopped
+    and nobody let it go on.
     """
 
     code: int
     timed_out: bool
     out_of_memory: bool = False
+    stopped: bool = False
 
 
 class Child:
@@ -82,15 +86,20 @@ class Child:
     def answer(self, *, timeout_seconds: float) -> dict[str, Any] | Gone:
         """The next line that the child writes, as an object."""
         assert self._process.stdout is not None
-        deadline = time.monotonic() + timeout_seconds
+        deadline, stopped = time.monotonic() + timeout_seconds, StoppedFor(self.pid)
         with selectors.DefaultSelector() as waiting:
             waiting.register(self._process.stdout, selectors.EVENT_READ)
             while b"\n" not in self._buffer:
-                left = deadline - time.monotonic()
-                if left <= 0 or not waiting.select(left):
-                    self.kill()
-                    self.gone = Gone(self._process.returncode, timed_out=True)
-                    return self.gone
+                began = time.monotonic()
+                if not waiting.select(max(0.0, min(deadline - began, LOOK_SECONDS))):
+                    slept = time.monotonic() - began
+                    deadline += slept if slept > OURSELVES_STOPPED_SECONDS else 0.0
+                    held = stopped.too_long(min(slept, LOOK_SECONDS))
+                    if held or time.monotonic() >= deadline:
+                        self.kill()
+                        self.gone = Gone(self._process.returncode, timed_out=True, stopped=held)
+                        return self.gone
+                    continue
                 chunk = os.read(self._process.stdout.fileno(), READ_BYTES)
                 if not chunk:
                     return self._wait_for_end()

@@ -18,6 +18,10 @@ _SAID = frozenset(("model.load_failed", "context.failed", "crash.assert", "crash
                    "cuda.error", "rocm.error", "compute.failed", "kv.no_slot"))  # fmt: skip
 _WORDS = ("out of memory", "bad_alloc", "MemoryError", "Cannot allocate memory", "requires more system memory")
 _LAST_LINES = 3
+_MEANT = {
+    "SIGBUS": ": a file in memory got shorter, or its disk failed",
+    "SIGILL": ": the build uses instructions that this processor has not",
+}
 NO_SYSTEM_MEMORY = "the system's memory ran out, and the kernel ended the process"
 _NO_LOAD = Unknown("the log shows no load")
 
@@ -70,6 +74,16 @@ def how_gone(code: int, *, timed_out: bool) -> str:
     return KILLED if -code in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP) else CRASHED
 
 
+def what_to_do(run: Ended | Unknown) -> str:
+    """The next step after a run that did not come to its end."""
+    how = run.how if isinstance(run, Ended) else ""
+    return {
+        OUT_OF_MEMORY: "Shorten the context (--ctx), take a smaller quantisation, or end what else holds memory.",
+        KILLED: "Run it again; where the system ended it, `dmesg` says why.",
+        TIMEOUT: "Run it again; where nobody stopped it, `vramctl doctor` looks for what holds it up.",
+    }.get(how, "`vramctl doctor` looks for the cause; --engine-path tries another build.")
+
+
 def _failed_allocation(events: Iterable[Event]) -> list[Event] | None:
     found = [event for event in events if event.kind in _NO_MEMORY]
     return found or None
@@ -97,13 +111,20 @@ def _signal_name(code: int | None) -> str | None:
         return f"signal {-code}"
 
 
+def _last_word(text: str, seen: Witnessed) -> str:
+    """An event's line; of a Python traceback the last line, which names the error."""
+    if not text.startswith("Traceback "):
+        return text
+    return next((line.text.strip() for line in reversed(seen.log) if line.text.strip()), text)
+
+
 def _words(how: str, seen: Witnessed, otherwise: str, name: str | None) -> str:
     """One sentence: what we know, then the engine's own last words that explain it."""
     if how in (TIMEOUT, KILLED) or otherwise == NO_SYSTEM_MEMORY:
         return otherwise
     kinds = _SAID | _NO_MEMORY if how in (OUT_OF_MEMORY, REFUSED, CRASHED) else frozenset[str]()
-    said = list(dict.fromkeys(event.text for event in seen.events if event.kind in kinds))
+    said = list(dict.fromkeys(_last_word(event.text, seen) for event in seen.events if event.kind in kinds))
     if not said:
         said = list(dict.fromkeys(line.text.strip() for line in seen.log if line.level == "error"))
-    first = f"{otherwise} ({name})" if name else otherwise
+    first = f"{otherwise} ({name}{_MEANT.get(name, '')})" if name else otherwise
     return ": ".join([first, "; ".join(text[:300] for text in said[:_LAST_LINES])]) if said else first

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from vramctl.engines.builds import look_build, server_beside
 from vramctl.engines.engine import LOAD_SECONDS, UNLOAD_SECONDS, Clock, NotRunning, RealClock
-from vramctl.engines.http_api import Api
+from vramctl.engines.http_api import Api, key_of_environment
 from vramctl.engines.server_flags import known_flags, own_arguments, server_arguments
 from vramctl.engines.server_process import ServerProcess, listening_process
 from vramctl.engines.server_run import ServerRun
-from vramctl.records import Settings, Unknown
+from vramctl.engines.stopped import watched
+from vramctl.records import Build, Settings, Unknown
 from vramctl.records.run import Ended, Loaded
 from vramctl.world import run_program
 
@@ -25,6 +27,17 @@ _PORT_TAKEN = ("couldn't bind", "bind failed", "Address already in use")
 def wheel_server(interpreter: str = sys.executable) -> tuple[str, ...]:
     """The command of a llama-server out of xllamacpp's wheel, which `interpreter` has: give it to `LlamaServer`."""
     return (interpreter, str(Path(__file__).with_name("wheel_server.py")))
+
+
+def of_build(build: Build) -> LlamaServer | Unknown:
+    """The llama-server of this build; Unknown where it has none."""
+    program = server_beside(build.path)
+    return Unknown(f"{build.name} has neither a library nor llama-server") if program is None else LlamaServer(program)
+
+
+def attach(url: str) -> AttachedServer:
+    """The llama-server at `url`, with the key of the environment."""
+    return AttachedServer(url, api_key=key_of_environment())
 
 
 class LlamaServer:
@@ -57,7 +70,7 @@ class LlamaServer:
             return
         wanted, missing = server_arguments(settings, known)
         loaded = Loaded(
-            vehicle=self.vehicle, engine=_program_name(self.program), version=Unknown("not started"), model=model,
+            vehicle=self.vehicle, engine=_program_name(self._command), version=Unknown("not started"), model=model,
             settings=settings, not_applied=missing,
         )  # fmt: skip
         for attempt in range(PORTS_TRIED):
@@ -76,11 +89,12 @@ class LlamaServer:
                 return
             run = ServerRun(Api(f"http://127.0.0.1:{port}"), loaded, process, unload_seconds=self._unload_seconds)
             try:
-                failed = run.start(timeout_seconds)
-                if isinstance(failed, Ended) and attempt + 1 < PORTS_TRIED and _port_was_taken(failed):
-                    continue
-                yield run if failed is None else failed
-                run.unload()
+                with watched(process.pid, run.api.give_up):
+                    failed = run.start(timeout_seconds)
+                    if isinstance(failed, Ended) and attempt + 1 < PORTS_TRIED and _port_was_taken(failed):
+                        continue
+                    yield run if failed is None else failed
+                    run.unload()
             finally:
                 process.close()
             return
@@ -122,9 +136,10 @@ class AttachedServer:
             settings=settings, not_applied=asked, pid=listening_process(api.host, api.port),
         )  # fmt: skip
         run = ServerRun(api, loaded, None, log_path=self._log_path)
-        failed = run.start(timeout_seconds)
-        yield run if failed is None else failed
-        run.unload()
+        with watched(loaded.pid, api.give_up):
+            failed = run.start(timeout_seconds)
+            yield run if failed is None else failed
+            run.unload()
 
 
 def free_port() -> int:
@@ -142,7 +157,10 @@ def _port_was_taken(failed: Ended) -> bool:
 __all__ = ["AttachedServer", "LlamaServer", "ServerRun", "free_port", "wheel_server"]
 
 
-def _program_name(program: str) -> str:
-    """How people know the program."""
-    name = Path(program).name
-    return "llama-server of xllamacpp's wheel" if name == "wheel_server.py" else name
+def _program_name(command: Sequence[str]) -> str:
+    """How people know the program; that of a wheel has no version of its own but the wheel's."""
+    name = Path(command[-1]).name
+    if name != "wheel_server.py":
+        return name
+    build = look_build(command[0])
+    return f"llama-server of {'xllamacpp' if isinstance(build, Unknown) else build.name}"

@@ -17,6 +17,7 @@ from vramctl.engines.engine import LOAD_SECONDS, REQUEST_SECONDS, UNLOAD_SECONDS
 from vramctl.engines.http_api import Api, ApiFailed
 from vramctl.engines.ollama_talk import OllamaRefused, OllamaTalk, options
 from vramctl.engines.server_process import listening_process, resident_bytes
+from vramctl.engines.stopped import watched
 from vramctl.records import Settings, Unknown
 from vramctl.records.run import (
     CRASHED,
@@ -38,6 +39,11 @@ KEEP_ALIVE = "30m"
 JOURNAL_SECONDS, RELEASE_SECONDS = 20.0, 3.0
 _TIME_IN_LINE = Unknown("the line itself has the time")
 _T = TypeVar("_T", Prefill, Generation, Answer)
+
+
+def attach(url: str) -> Ollama:
+    """The Ollama at `url`."""
+    return Ollama(url)
 
 
 class Ollama:
@@ -69,8 +75,9 @@ class Ollama:
         talk = OllamaTalk(api, name, chosen, keep_alive=KEEP_ALIVE)
         run = OllamaRun(talk, loaded, OllamaLog(api, self._log_path))
         try:
-            failed = run.start(timeout_seconds)
-            yield run if failed is None else failed
+            with watched(loaded.pid, api.give_up):
+                failed = run.start(timeout_seconds)
+                yield run if failed is None else failed
         finally:
             run.unload()
 

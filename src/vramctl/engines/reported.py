@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vramctl.records import DeviceUse, HostUse, Placement, Unknown
+from vramctl.records import DeviceUse, HostUse, Placement, Settings, Unknown
 from vramctl.records.event import Event
+from vramctl.records.placement import IN_COMPUTE
 from vramctl.records.run import BufferUse, EngineDevice, Loaded, LogLine, Memory
 
 _OVERHEAD = Unknown("the engine does not count what the driver keeps")
@@ -85,7 +86,7 @@ def placement(loaded: Loaded) -> Placement | Unknown:
         DeviceUse(name, *_sums(use for use in away if (use.device or use.name) == name), _OVERHEAD) for name in names
     )
     host = _sums(use for use, ram in zip(loaded.buffers, in_ram, strict=True) if ram)
-    return Placement(devices, HostUse(*host, Unknown("part of compute")), _kv_operations(devices, host[1]))
+    return Placement(devices, HostUse(*host, IN_COMPUTE), _kv_operations(devices, host[1]))
 
 
 def _kv_operations(devices: tuple[DeviceUse, ...], host_kv_bytes: int) -> str | Unknown:
@@ -100,3 +101,9 @@ def _kv_operations(devices: tuple[DeviceUse, ...], host_kv_bytes: int) -> str | 
 def _sums(uses: Iterable[BufferUse]) -> tuple[int, int, int]:
     kept = list(uses)
     return sum(u.weights_bytes for u in kept), sum(u.kv_bytes for u in kept), sum(u.compute_bytes for u in kept)
+
+
+def not_applied_notes(loaded: Loaded, asked: Settings) -> tuple[str, ...]:
+    """What is to be said of settings that were asked for and that this way of running the engine cannot pass on."""
+    names = [name for name in loaded.not_applied if getattr(asked, name) is not None]
+    return (f"not passed on to {loaded.engine}, whose own defaults hold: {', '.join(names)}",) if names else ()

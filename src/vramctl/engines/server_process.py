@@ -87,7 +87,7 @@ class ServerProcess:
 
 def listening_process(host: str, port: int) -> int | Unknown:
     """The process of this machine that listens there; Unknown for other machines, and where the system does not say."""
-    if host not in ("localhost", "::1") and not host.startswith("127."):
+    if host not in ("localhost", "::1", "::", "0.0.0.0") and not host.startswith("127."):
         return Unknown(f"{host} is another machine")
     try:
         for connection in psutil.net_connections("tcp"):

@@ -61,9 +61,9 @@ class ServerRun:
         return self._loaded
 
     @property
-    def url(self) -> str:
-        """The server's address."""
-        return self._api.url
+    def api(self) -> Api:
+        """What asks the server."""
+        return self._api
 
     def start(self, timeout_seconds: float) -> NotRunning | None:
         """Waits until the model is there; None where it is."""
@@ -76,6 +76,8 @@ class ServerRun:
                 status = self._api.get("/health", timeout_seconds=POLL_TIMEOUT_SECONDS).status
             except ApiFailed as error:
                 status = 0
+                if self._api.given_up:
+                    return self._end(TIMEOUT, "load", self._api.given_up)
                 if self._process is None and not error.timed_out:
                     return Unknown(f"no server answers: {error}")
             if status == 200:
@@ -160,6 +162,8 @@ class ServerRun:
                 how=UNLOADED, phase="unload", what="left running", log=self.log(), load=self._loaded.load
             )
             return self._ended
+        if self._api.given_up:
+            return self._end(TIMEOUT, "idle", self._api.given_up)
         started = time.monotonic()
         code = self._process.stop(self._unload_seconds)
         if code is None:

@@ -15,6 +15,9 @@ from vramctl.records import Model, Unknown
 from vramctl.world import mapped
 
 _MAX_HEADER_BYTES = 256 << 20
+_KEPT = frozenset(
+    ("tokenizer.ggml.token_type_count",)
+)  # a size of BERT's tensors (src/models/bert.cpp, llama.cpp b11434)
 
 
 @contextmanager
@@ -60,7 +63,9 @@ def _strip(model: Model, raw: Buffer, vocab: int) -> tuple[bytes, int] | Unknown
     kept = [
         bytes(raw[start:stop])
         for key, start, stop in key_spans(raw)
-        if not key.startswith(drop) and key != f"{model.architecture}.vocab_size" and key != "general.alignment"
+        if (key in _KEPT or not key.startswith(drop))
+        and key != f"{model.architecture}.vocab_size"
+        and key != "general.alignment"
     ]
     return stripped_header(
         kept, architecture=model.architecture, vocab=vocab, tensors=model.tensors, type_id=lambda name: BY_NAME[name].id

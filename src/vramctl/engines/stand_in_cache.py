@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,18 +43,15 @@ class Cache:
 
     def kept(self) -> tuple[Kept, ...]:
         """What is there, least recently used first."""
-        found = []
-        for path in self._files():
-            with suppress(OSError):
-                stat = path.stat()
-                found.append(Kept(str(path), stat.st_size, stat.st_mtime, in_use(path)))
-        return tuple(sorted(found, key=lambda one: one.used_at_seconds))
+        return _seen(self._files(_SUFFIX))
+
+    def unfinished(self) -> tuple[Kept, ...]:
+        """What is being written, or was left by a writer that is gone."""
+        return _seen(self._files(_SUFFIX + PART))
 
     def clear(self) -> tuple[Kept, ...]:
         """Remove everything that is not in use; what was removed."""
-        removed = tuple(one for one in self.kept() if remove_unused(Path(one.path)))
-        self._remove_parts()
-        return removed
+        return tuple(one for one in (*self.kept(), *self.unfinished()) if remove_unused(Path(one.path)))
 
     def make_room(self, wanted_bytes: int) -> None:
         """Let go of the least recently used until `wanted_bytes` fit into the limit and onto the disk.
@@ -73,13 +70,23 @@ class Cache:
             if remove_unused(Path(one.path)):
                 total -= one.file_bytes
 
-    def _files(self) -> list[Path]:
-        return sorted(self.folder.glob(f"*{_SUFFIX}")) if self.folder.is_dir() else []
+    def _files(self, suffix: str) -> list[Path]:
+        return sorted(self.folder.glob(f"*{suffix}")) if self.folder.is_dir() else []
 
     def _remove_parts(self) -> None:
         """Remove what writers that are gone have left."""
-        for path in self.folder.glob(f"*{_SUFFIX}{PART}"):
+        for path in self._files(_SUFFIX + PART):
             remove_unused(path)
+
+
+def _seen(files: Iterable[Path]) -> tuple[Kept, ...]:
+    """The files with their bytes, least recently used first."""
+    found = []
+    for path in files:
+        with suppress(OSError):
+            stat = path.stat()
+            found.append(Kept(str(path), stat.st_size, stat.st_mtime, in_use(path)))
+    return tuple(sorted(found, key=lambda one: one.used_at_seconds))
 
 
 def look_cache(environ: Mapping[str, str] | None = None) -> Cache:

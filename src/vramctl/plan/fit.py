@@ -14,6 +14,7 @@ from vramctl.units import pad
 CTX_STEP = 256
 SMALL_UBATCHES = (256, 128)
 MAX_MEASURES = 80
+_MUCH_BYTES = 1 << 60
 MOST_CHOSEN_CTX = (
     1 << 21
 )  # an engine keeps some 60 bytes a token while it is asked: 134 MiB; more is planned where it is asked for
@@ -70,10 +71,14 @@ class Judge:
 
     def host_fits(self, settings: Settings) -> bool:
         """Whether the host's part fits its memory; True where that memory is not known."""
+        return self.host_excess(settings) <= 0
+
+    def host_excess(self, settings: Settings) -> int:
+        """Bytes over the host's memory (negative: room left); very much room where that memory is not known."""
         used = self.placement(settings).host.used_bytes
         if isinstance(used, Unknown) or isinstance(self.host_budget, Unknown):
-            return True
-        return used <= self.host_budget
+            return -_MUCH_BYTES
+        return used - self.host_budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +137,7 @@ def _largest_ctx(model: Model, settings: Settings, judge: Judge, *, devices: int
 
     def over(n_ctx: int) -> int:
         tried = _split(replace(settings, n_ctx=n_ctx), judge, devices)
-        host = 0 if judge.host_fits(tried) else 1
-        return max([*judge.excess(tried), 0 if not devices else -(1 << 60)]) if not host else 1 << 40
+        return max([*judge.excess(tried), judge.host_excess(tried)])
 
     low = min(step, most)
     over_low = over(low)

@@ -6,17 +6,17 @@ An upper bound, no forecast: published decode speeds reach 25 to 91 % of it (sma
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vramctl.plan.graph_hparams import hparams
 from vramctl.plan.graph_tensor import row_bytes
 from vramctl.plan.kv_cache import layer_caches
 from vramctl.plan.layer_split import HOST, LayerSplit, layer_split
-from vramctl.plan.weights import place_weights
+from vramctl.plan.weights import PlacedTensor, place_weights
 from vramctl.records import Device, Model, Settings, Unknown
 
-_EXPERTS = re.compile(r"_(?:ch)?exps(?:\.|$)")
+EXPERTS = re.compile(r"_(?:ch)?exps(?:\.|$)")
 _INPUT = re.compile(r"^(?:token_embd|position_embd|token_types|per_layer_token_embd)\.weight$")
 
 
@@ -53,23 +53,34 @@ def decode_reads(model: Model, settings: Settings, devices: Sequence[Device], de
     """
     split = layer_split(model.layers, settings, devices)
     names = {HOST: "host", **{index: device.name for index, device in enumerate(devices)}}
-    share = _expert_share(model)
+    share = expert_share(model)
     if isinstance(share, Unknown):
         return share
     weights: dict[str, int] = {}
-    seen_input = False
-    for placed in place_weights(model, settings, devices, split):
+    for placed in used_weights(model, settings, devices, split):
         name = placed.tensor.name
-        if _INPUT.match(name) and not (name.startswith("token_embd") and seen_input):
-            seen_input = seen_input or name.startswith("token_embd")
-            tied_here = _tied(model) and split.output == placed.device
-            if not tied_here:
-                continue
         size = placed.tensor.data_bytes
-        size = int(size * share) if _EXPERTS.search(name) else size
+        size = int(size * share) if EXPERTS.search(name) else size
         weights[names[placed.device]] = weights.get(names[placed.device], 0) + size
     kv = _kv_reads(model, settings, split, names, depth)
     return kv if isinstance(kv, Unknown) else Reads(weights, kv)
+
+
+def used_weights(
+    model: Model, settings: Settings, devices: Sequence[Device], split: LayerSplit
+) -> Iterator[PlacedTensor]:
+    """Every weight that is read in full, where it is: not the input embeddings, which are looked up by row.
+
+    A tied output matrix comes once, where the output layer is.
+    """
+    tied, told = _tied(model), False
+    for placed in place_weights(model, settings, devices, split):
+        if _INPUT.match(placed.tensor.name):
+            output = tied and placed.tensor.name == "token_embd.weight" and placed.device == split.output
+            if told or not output:
+                continue
+            told = True
+        yield placed
 
 
 def decode_bound(reads: Reads, bandwidths: Mapping[str, float | Unknown]) -> Bound | Unknown:
@@ -94,7 +105,7 @@ def _tied(model: Model) -> bool:
     return not any(tensor.name == "output.weight" for tensor in model.tensors)
 
 
-def _expert_share(model: Model) -> float | Unknown:
+def expert_share(model: Model) -> float | Unknown:
     """The share of the experts' bytes that one token reads; 1 for models without."""
     count, used = model.meta("expert_count"), model.meta("expert_used_count")
     if not isinstance(count, int) or count <= 0:

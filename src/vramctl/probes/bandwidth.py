@@ -1,4 +1,4 @@
-"""How fast this machine's memory can be read: measured, because decoding is bound by it."""
+"""How fast the memory of this machine and of its GPUs can be read: measured, because decoding is bound by it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vramctl.records import Unknown
+from vramctl.probes.children_run import ask_child
+from vramctl.records import Device, Unknown
 from vramctl.units import GIB, MIB
 
 BLOCK_BYTES, LEAST_BYTES = 256 * MIB, 32 * MIB
 ROUNDS = 4
+DEVICE_SECONDS = 10.0
+_MOST_RATE = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,44 @@ class Bandwidth:
     bytes_per_second: float
     threads: int
     how: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceBandwidth:
+    """Bytes per second of a GPU's own memory, the best of some rounds: read by a kernel, and read plus written by a copy.
+
+    `from_host_bytes_per_second`: copied from pinned system memory, the fastest way there is.
+    """
+
+    read_bytes_per_second: float | Unknown
+    copy_bytes_per_second: float | Unknown
+    from_host_bytes_per_second: float | Unknown
+    block_bytes: int
+
+
+def look_device_bandwidth(device: Device, *, seconds: float = DEVICE_SECONDS) -> DeviceBandwidth | Unknown:
+    """What the CUDA driver reaches on this GPU, asked in a child process; a crash, a hang or another maker's GPU is Unknown."""
+    if device.backend != "cuda":
+        return Unknown(f"only CUDA is asked for it, and this is {device.backend}")
+    uuid = device.uuid if isinstance(device.uuid, str) else ""
+    answer = ask_child(sys.executable, "cuda_bandwidth", uuid, timeout_seconds=seconds, keep_noise=False)
+    if not isinstance(answer, dict):
+        return Unknown("the child process gave no answer")
+    ended, why, block = (
+        str(answer.get("ended") or ""),
+        answer.get("error") or answer.get("unknown"),
+        answer.get("block_bytes"),
+    )
+    read, copied, from_host = (_rate(answer.get(n), answer.get(f"{n}_error")) for n in ("read", "copy", "from_host"))
+    if not isinstance(block, int) or (isinstance(read, Unknown) and isinstance(copied, Unknown)):
+        return Unknown(f"the CUDA driver could not be asked: {why or ended or 'it gave no rate'}")
+    return DeviceBandwidth(read, copied, from_host, block)
+
+
+def _rate(value: object, why: object) -> float | Unknown:
+    """A rate that can be one, else why there is none."""
+    is_rate = isinstance(value, float | int) and not isinstance(value, bool) and 0 < value < _MOST_RATE
+    return float(value) if isinstance(value, float | int) and is_rate else Unknown(str(why or "not measured"))
 
 
 def look_host_bandwidth(threads: int, *, available_bytes: int | Unknown, seconds: float = 2.0) -> Bandwidth | Unknown:

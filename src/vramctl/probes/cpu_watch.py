@@ -21,10 +21,14 @@ class CpuUse:
 
 
 class CpuWatch:
-    """Counts from its making; `use()` says what happened since."""
+    """Counts from its making; `use()` says what happened since.
 
-    def __init__(self, pid: int | None) -> None:
+    `children` counts processes of ours as well that begin and end meanwhile.
+    """
+
+    def __init__(self, pid: int | None, *, children: bool = False) -> None:
         self._pids = [pid] if pid is not None else []
+        self._times = 4 if children else 2  # user, system, and those of children that were waited for
         self._start, self._busy, self._own = time.monotonic(), _busy_seconds(), self._own_seconds()
 
     def use(self) -> CpuUse:
@@ -42,7 +46,7 @@ class CpuWatch:
 
     def _own_seconds(self) -> float | Unknown:
         """Processor seconds of the engine's process and of this one (which waits, and asks NVML)."""
-        total = sum(psutil.Process().cpu_times()[:2])
+        total = sum(psutil.Process().cpu_times()[: self._times])
         for pid in self._pids:
             try:
                 total += sum(psutil.Process(pid).cpu_times()[:2])

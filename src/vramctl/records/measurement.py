@@ -27,12 +27,32 @@ Measured = Stat | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most that the hardware allows: decode in tokens per second, the share of it that was reached, what bounds it."""
+    """The most that the hardware allows: tokens per second, the share of it that was reached, what bounds it.
+
+    `share` and `bound_by` are decode's; `sources` say where each rate is from that the bounds stand on.
+    """
 
     decode_tokens_per_second: float | Unknown
     share: float | Unknown
     bound_by: str
     sources: tuple[str, ...] = ()
+    prefill_tokens_per_second: float | Unknown = NOT_MEASURED
+    prefill_share: float | Unknown = NOT_MEASURED
+    prefill_bound_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Operations per second that a device (`host`: the processor) reaches in matrix products with weights of a type.
+
+    A product and a sum are two operations. `columns` tokens were computed at a time; `how` says what was measured.
+    """
+
+    device: str
+    type: str
+    flops_per_second: float | Unknown
+    columns: int
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +101,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """A whole run: the machine, whether its figures count, and the rows. `invalid_because` says why they do not."""
+    """A whole run: the machine, whether its figures count, and the rows. `invalid_because` says why they do not.
+
+    `ended_by` is the exit code of the signal that ended it before every row was measured, 0 where none did.
+    """
 
     model: str
     stand_in: bool
@@ -93,6 +116,8 @@ class Bench:
     notes: tuple[str, ...] = ()
     started: str = ""
     bandwidths: Mapping[str, float | Unknown] = field(default_factory=dict)
+    rates: tuple[Rate, ...] = ()
+    ended_by: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vramctl.records.unknown import Unknown
 
 Bytes = int | Unknown
+IN_COMPUTE = Unknown("part of compute")
 
 
 def total(*parts: Bytes) -> Bytes:
@@ -38,7 +39,10 @@ class DeviceUse:
 
 @dataclass(frozen=True, slots=True)
 class HostUse:
-    """Bytes in system memory that the engine accounts for. `output_bytes` is the (pinned) logits buffer."""
+    """Bytes in system memory that the engine accounts for. `output_bytes` is the (pinned) logits buffer.
+
+    It is `IN_COMPUTE` where the engine counts it there.
+    """
 
     weights_bytes: Bytes
     kv_bytes: Bytes
@@ -48,7 +52,8 @@ class HostUse:
     @property
     def used_bytes(self) -> Bytes:
         """All four parts together, in bytes."""
-        return total(self.weights_bytes, self.kv_bytes, self.compute_bytes, self.output_bytes)
+        output = 0 if self.output_bytes == IN_COMPUTE else self.output_bytes
+        return total(self.weights_bytes, self.kv_bytes, self.compute_bytes, output)
 
 
 @dataclass(frozen=True, slots=True)

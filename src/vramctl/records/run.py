@@ -106,6 +106,12 @@ class Loaded:
     facts: Mapping[str, str] = field(default_factory=dict)
     """What else the engine says of itself, in its own words (`system_info`)."""
 
+    @property
+    def named(self) -> str:
+        """The engine with its own version where it says one: `llama.cpp in build (ggml 0.25.3)`."""
+        known = isinstance(self.version, str) and self.version and "unknown" not in self.version
+        return f"{self.engine} ({self.version})" if known else self.engine
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prefill:

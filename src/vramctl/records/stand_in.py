@@ -71,9 +71,13 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The cache of stand-ins: its folder, the bytes it may take, what is in it, and what was just removed."""
+    """The cache of stand-ins: its folder, the bytes it may take, what is in it, and what was just removed.
+
+    `unfinished` are being written (in use), or were left by a writer that was killed: the next writer removes them.
+    """
 
     folder: str
     limit_bytes: int
     kept: tuple[Kept, ...]
     removed: tuple[Kept, ...] = ()
+    unfinished: tuple[Kept, ...] = ()

@@ -38,7 +38,8 @@ class Library:
             raise layouts.LayoutUnknown(f"{names} is no llama.cpp library, or one from before 2025")
         if not self.has("ggml_backend_sched_reserve_size"):
             raise layouts.LayoutUnknown(
-                "this llama.cpp is older than December 2025: it has no no_alloc mode, so it cannot plan without allocating"
+                "this llama.cpp is older than December 2025: it has no no_alloc mode, and the layout of its parameters is not"
+                " known here"
             )
         if not any(self.has(name) for name in BREAKDOWNS):
             raise layouts.LayoutUnknown("this build does not export llama_get_memory_breakdown, which says the sizes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as C
+import os
 import time
 from typing import Any
 
@@ -35,7 +36,7 @@ class Context:
         self._context: int | None = None
         self._seed = 1
         started = time.monotonic()
-        self._model: int | None = f("llama_model_load_from_file", P, C.c_char_p, Big)(path.encode(), model_params)
+        self._model: int | None = f("llama_model_load_from_file", P, C.c_char_p, Big)(os.fsencode(path), model_params)
         self.load_seconds = time.monotonic() - started
         if not self._model:
             raise EngineFailed("the model could not be loaded")
@@ -46,6 +47,9 @@ class Context:
             f("llama_model_free", None, P)(self._model)
             raise EngineFailed("the context could not be created")
         self._memory = f("llama_get_memory", P, P)(self._context)
+        if not self._memory:
+            self.free()
+            raise EngineFailed("the model has no cache, as models of embeddings: it does not generate token by token")
         vocabulary = f("llama_model_get_vocab", P, P)(self._model)
         self.n_vocab = int(f("llama_vocab_n_tokens", C.c_int32, P)(vocabulary))
         adds = f("llama_vocab_get_add_bos", C.c_bool, P)(vocabulary)

@@ -1,4 +1,4 @@
-"""Answers jobs on one library: load, prefill, generate, answer, memory, unload."""
+"""Answers jobs on one library: load, prefill, generate, answer, memory, multiply, unload."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from vramctl.engines.dry_run.library import Library, open_library
 from vramctl.engines.run_model.context import Context, EngineFailed, check_effect, devices
 from vramctl.engines.run_model.log_file import LogFile
+from vramctl.engines.run_model.multiply import best_rate
 from vramctl.engines.run_model.params import Params
 
 _PROC_STATM_PAGES = 1  # resident pages are the second number
@@ -39,18 +40,26 @@ class Session:
         self._context: Context | None = None
         self._jobs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "load": self._load, "prefill": self._prefill, "generate": self._generate, "answer": self._answer,
-            "memory": self._memory, "unload": self._unload,
+            "memory": self._memory, "multiply": self._multiply, "unload": self._unload,
         }  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
-        """ggml's version, the engine's processor features, and its devices (asking makes each GPU's driver context)."""
+        """ggml's version and commit, processor features, and the devices (asking makes each GPU's driver context)."""
         info = self.lib.function("llama_print_system_info", C.c_char_p)() or b""
         return {
             "ggml": self.lib.ggml_version,
+            "commit": self._commit(),
             "system_info": info.decode("utf-8", "replace").strip(),
             "devices": devices(self.lib),
             "one_thread": self._needs_gomp,
         }
+
+    def _commit(self) -> str:
+        """The commit that the library was built from, "" where it does not say."""
+        if not self.lib.has("ggml_commit"):
+            return ""
+        said = (self.lib.function("ggml_commit", C.c_char_p)() or b"").decode("utf-8", "replace").strip()
+        return "" if said == "unknown" else said
 
     def ask(self, job: dict[str, Any]) -> dict[str, Any]:
         """The answer to one job; EngineFailed or LayoutUnknown where there is none."""
@@ -109,6 +118,12 @@ class Session:
 
     def _memory(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"devices": devices(self.lib), "resident_bytes": resident_bytes(), "at": time.monotonic()}
+
+    def _multiply(self, job: dict[str, Any]) -> dict[str, Any]:
+        """How fast one device multiplies matrices of one type; no model is needed for that."""
+        threads = 1 if self._needs_gomp else job["threads"]
+        best = best_rate(self.lib, job["device"], job["type"], job["columns"], threads=threads, seconds=job["seconds"])
+        return {"flops_per_second": best.flops_per_second, "shape": best.shape, "buffer": best.buffer}
 
     def _unload(self, _: dict[str, Any]) -> dict[str, Any]:
         context, self._context = self._context, None
