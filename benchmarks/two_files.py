@@ -106,14 +106,14 @@ def compare(lib: Library, options: argparse.Namespace) -> dict[str, Any]:
             forget(path)
         order = (0, 1) if load % 2 else (1, 0)
         loaded = {which: Loaded(lib, files[which], options) for which in order}
-        for turn in range(rounds // LOADS + WARM_UP):
+        for turn in range(-(-rounds // LOADS) + WARM_UP):
             feed = [draw.randrange(1 << 30) for _ in range(options.prompt + options.steps)]
             rates = {which: loaded[which].rates(feed) for which in ((0, 1) if turn % 2 else (1, 0))}
             if turn >= WARM_UP:
                 kept.append((rates[0], rates[1]))
         for one in loaded.values():
             one.close()
-    found: dict[str, Any] = {"rounds": rounds, "loads": LOADS}
+    found: dict[str, Any] = {"rounds": len(kept), "loads": LOADS}
     for index, name in enumerate(("prefill_clock", "prefill_processor", "decode_clock", "decode_processor")):
         ratios = [ours[index] / theirs[index] for ours, theirs in kept]
         found[name] = {

@@ -93,8 +93,8 @@ class KeptWatcher(NvmlWatcher):
 class KeepingMachine(Machine):
     """This machine, with such a watcher."""
 
-    def watcher(self) -> NvmlWatcher:
-        return KeptWatcher(self.devices, nvml=self.nvml)
+    def watcher(self, *, pid: int | None = None) -> NvmlWatcher:
+        return KeptWatcher(self.devices, nvml=self.nvml, pid=pid)
 
 
 HOLD = """

@@ -130,6 +130,15 @@ def test_a_bound_that_was_exceeded_is_none(tmp_path: Path, monkeypatch: pytest.M
     assert "something disturbed" in row.limit.prefill_share.reason
 
 
+@needs_engine
+def test_a_bound_of_memory_that_decode_exceeded_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_IN_CACHES", 0)
+    monkeypatch.setattr(limits, "look_host_bandwidth", lambda *_, **__: Bandwidth(1e6, 2, "test"))
+    limit = benched(small_llama(tmp_path / "model.gguf"), seconds=0.5).rows[0].limit
+    assert isinstance(limit.share, Unknown) and isinstance(limit.decode_tokens_per_second, Unknown)
+    assert "faster than memory bandwidth allows" in limit.share.reason
+
+
 @pytest.mark.parametrize(
     ("measured", "sheet", "used", "words"),
     [

@@ -93,3 +93,15 @@ def test_a_given_configuration_is_audited_also_without_a_gpu(
     spoken = {one["id"]: one["what"] for one in found["findings"]}  # of this machine's own state too
     assert "offload-kqv-false" not in spoken
     assert "nothing to change" in spoken["config-audit"]
+
+
+def test_an_interpreter_that_is_not_there_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for python, why in ((tmp_path / "python", "no such program"), (tmp_path, "it is a folder")):
+        assert main(["doctor", "--python", str(python)]) == 2
+        told = capsys.readouterr().err
+        assert "no-such-interpreter" in told and why in " ".join(told.split())
+
+
+def test_beside_a_warning_stands_what_could_not_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--replay", str(HOSTS / "amd-clocks-held"), "--engine", "exllamav2"]) == 0
+    assert "unclear    exllamav2 was not found here" in capsys.readouterr().out

@@ -161,3 +161,18 @@ def test_a_draft_model_that_is_too_large_is_what_to_change(capsys: pytest.Captur
     draft = ["--draft", "shape:llama3.1-70b@Q4_K_M"]
     document = document_of(capsys, *SMALL, "--gpu", "RTX 3060", "--ctx", "4k", *draft, code=1)
     assert "--draft" in document["advice"][0]["fix"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ("shape:qwen3-8", "There is no built-in shape 'qwen3-8'."),
+        ("shape:qwen3-8b", "For example: shape:qwen3-8b@Q4_K_M"),
+        ("shape:@Q4_K_M", "For example: shape:llama3.1-8b@Q4_K_M"),
+    ],
+)
+def test_a_shape_that_is_not_whole_gets_an_example_that_exists(
+    capsys: pytest.CaptureFixture[str], reference: str, told: str
+) -> None:
+    assert main(["plan", reference, "--gpu", "8GiB"]) == 2
+    assert told in capsys.readouterr().err

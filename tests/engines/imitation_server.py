@@ -86,6 +86,9 @@ class Answers(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """A completion."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if "LLAMA_API_KEY" in os.environ and not self.headers["Authorization"]:
+            self._send(401, {"error": {"message": "Invalid API Key"}})
+            return
         prompt = body["prompt"]
         if self.model.endswith("crash.gguf"):
             say("/src/ggml.c:1234: GGML_ASSERT(a == b) failed")

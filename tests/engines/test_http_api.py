@@ -54,3 +54,21 @@ def test_a_key_and_a_user_are_sent_and_never_shown() -> None:
     assert Api("https://me:secret@host").url == "https://host"
     with pytest.raises(ValueError, match="ftp://host is no"):
         Api("ftp://me:secret@host")
+
+
+@pytest.mark.parametrize("password", ["pa/ss", "pa?ss", "p@ss", "pa#ss", "12/34"])
+def test_a_password_that_is_not_written_as_it_should_be_is_not_shown_either(password: str) -> None:
+    assert shown_url(f"http://me:{password}@host:8080/v1") == "http://host:8080/v1"
+
+
+@pytest.mark.parametrize("key", ["first\nsecond", "\u043a\u043b\u044e\u0447", "tab\there"])
+def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(ValueError, match="LLAMA_API_KEY has a character") as raised:
+        Api("http://127.0.0.1:1", api_key=key)
+    assert key not in str(raised.value)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 80])
+def test_a_name_that_no_host_can_have_is_no_answer(host: str) -> None:
+    with pytest.raises(ApiFailed):
+        Api(f"http://{host}").get("/props", timeout_seconds=2)

@@ -186,6 +186,14 @@ def test_a_server_that_stalls_in_a_stream_is_ended_at_the_limit(imitation: str) 
         assert isinstance(pid, int) and not is_running(pid)
 
 
+def test_a_key_for_running_servers_is_not_passed_to_one_that_is_started(
+    imitation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", "secret")
+    with running(LlamaServer(imitation), Path("good.gguf")) as run:
+        assert isinstance(run.generate(4), Generation)
+
+
 def test_what_the_server_refuses_is_unknown_and_it_goes_on(imitation: str) -> None:
     for name in ("busy.gguf", "old.gguf"):
         with running(LlamaServer(imitation), Path(name)) as run:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from vramctl.engines.reported import placement
+import pytest
+
+from vramctl.engines.endings import witnessed
+from vramctl.engines.reported import graph_splits, placement
 from vramctl.records import Placement, Settings, Unknown
-from vramctl.records.run import BufferUse, EngineDevice, Loaded
+from vramctl.records.run import BufferUse, EngineDevice, Loaded, LogLine
 
 
 def loaded(*buffers: BufferUse) -> Loaded:
@@ -37,3 +40,20 @@ def test_pinned_buffers_are_system_memory_and_the_rest_is_the_devices() -> None:
 def test_without_a_count_nothing_is_said() -> None:
     found = Loaded(vehicle="ollama", engine="test", version="1", model="m", settings=Settings())
     assert isinstance(placement(found), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("line", "splits"),
+    [
+        ("llama_context: graph splits = 2", 2),
+        ("llama_context: graph splits = 183 (with bs=512), 98 (with bs=1)", 98),
+        ("sched_reserve: graph: nodes = 999, splits = 66, input objects = 97, input tensors = 163", 66),
+        (
+            "x: graph (pp bs=8, tg bs=1): nodes = 9 / 9, splits = 39 / 5, input objects = 1 / 1, input tensors = 1 / 1",
+            5,
+        ),
+    ],
+)
+def test_the_splits_of_a_decode_step_count(line: str, splits: int) -> None:
+    lines = ("load_tensors: offloaded 33/33 layers to GPU", line)
+    assert graph_splits(witnessed(tuple(LogLine(0.0, text) for text in lines)).events) == splits

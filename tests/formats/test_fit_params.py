@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from vramctl.engines.fit_params import arguments
+import sys
+from pathlib import Path
+
+import pytest
+
+from vramctl.engines.fit_params import FitParams, arguments
 from vramctl.formats.fit_params import parse_fit_params
-from vramctl.records import Settings
+from vramctl.records import Build, Placement, Settings, Unknown
 from vramctl.units import MIB
 
 REAL = """CUDA0 2113 544 172
@@ -36,3 +41,14 @@ def test_settings_become_the_flags_of_llama_cpp() -> None:
     assert flags[flags.index("-ts") + 1] == "3,1"
     assert flags[flags.index("-ot") + 1] == r"ffn_up=CPU,blk\.0\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU"
     assert {"-nkvo", "--swa-full"} <= set(flags)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+def test_variables_of_the_shell_do_not_change_what_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "llama-fit-params"
+    program.write_text('#!/bin/sh\n[ -n "$LLAMA_ARG_CTX_SIZE" ] && exit 1\necho "Host 5 1 2"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("LLAMA_ARG_CTX_SIZE", "131072")
+    build = Build("a build", (), None, str(program), str(tmp_path), Unknown("not asked"))
+    found = FitParams(build, "model.gguf", (), 5 * MIB).place(Settings())
+    assert isinstance(found, Placement) and found.host.weights_bytes == 5 * MIB

@@ -119,6 +119,13 @@ def test_a_log_without_placement_says_what_would_print_it() -> None:
     assert read("llama-server-level3").loads[0].model.path == "m/llama3.1-8b-Q4_K_M.gguf"
 
 
+@pytest.mark.parametrize("tail", ["/;reboot", "/$(reboot)", "/`reboot`", "|sh"])
+def test_an_address_that_a_shell_would_run_is_not_offered_in_a_command(tail: str) -> None:
+    lines = (HERE / "llama-server-level3.log").read_bytes().replace(b":8099", b":8099" + tail.encode()).splitlines()
+    log = assemble(decode(lines, stats=(stats := Stats())), stats=stats, name="log", size_bytes=1)
+    assert "`vramctl verify URL`" in verdict(log, ()).words
+
+
 def test_prompts_that_shared_the_gpu_are_not_a_slower_build() -> None:
     """At once 512 tokens are read at less than half the speed of one alone: no build or option changed between."""
     name = "llama-server-level3-parallel"

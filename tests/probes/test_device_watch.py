@@ -73,6 +73,15 @@ def test_the_engines_own_memory_is_told_from_that_of_others() -> None:
     )
 
 
+def test_what_an_engine_that_runs_already_holds_is_not_anothers() -> None:
+    nvml = Nvml()
+    nvml.used, nvml.held = 6 * GIB, {77: GIB, 500: 5 * GIB}
+    with NvmlWatcher([GPU], nvml=nvml, pid=500, interval_seconds=60) as watcher:
+        watcher.mark("decode")
+        seen = watcher.watches()[0]
+    assert (seen.others_before_bytes, seen.others_bytes, seen.process_bytes) == (GIB, 0, 5 * GIB)
+
+
 def test_without_a_list_of_processes_the_devices_growth_counts() -> None:
     nvml = Nvml()
     nvml.supports_processes = False

@@ -144,6 +144,14 @@ def test_a_cpu_build_and_hidden_gpus_are_told_apart() -> None:
     assert judged(none, replace(seen, gpus_in_machine=0), idle) == (CPU_ONLY, [])
 
 
+def test_a_variable_is_not_blamed_for_a_build_that_could_not_use_a_gpu_anyway() -> None:
+    none, idle = placement(0, 0, 0, runs="cpu"), watch(0, 0, 0)
+    cpu = replace(SEEN, layers_on_gpu=0, gpus_listed=0, backends=frozenset({"cpu"}))
+    assert judged(none, replace(cpu, hidden_by="CUDA_VISIBLE_DEVICES="), idle)[1] == ["cpu-only-build"]
+    assert judged(none, replace(cpu, hidden_by="GGML_VK_VISIBLE_DEVICES="), idle)[1] == ["visible-devices-hides-gpu"]
+    assert judged(none, replace(cpu, backends=frozenset({"cpu", "opencl"})), idle)[1] == ["engine-lists-no-gpu"]
+
+
 def test_memory_of_other_processes_is_named_and_not_counted_as_ours() -> None:
     reported = placement(2290.21, 480, 258.5, host_kv=544, runs="mixed")
     seen = watch(2818, 742, 100, others=8 * GIB)
@@ -166,3 +174,12 @@ def test_an_idle_gpu_computes_nothing() -> None:
     found = observed([seen], FULL)
     assert isinstance(found, Placement)
     assert found.kv_operations == "cpu"
+
+
+@pytest.mark.parametrize("away", [{"layers_on_gpu": 30}, {"kept_in_ram": "the experts of 24 layers"}])
+def test_splits_say_nothing_of_attention_where_layers_or_experts_are_on_the_host(away: dict[str, object]) -> None:
+    evidence = replace(SEEN, graph_splits=74, **away)  # type: ignore[arg-type]
+    found = causes(FULL, evidence, (), ())
+    assert "attention-on-cpu" not in [one.id for one in found]
+    assert verdict(FULL, evidence, ()) == PARTIAL
+    assert verdict(FULL, replace(SEEN, graph_splits=74), ()) == PARTIAL

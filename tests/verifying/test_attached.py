@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ import pytest
 
 from vramctl.cli.main import main
 from vramctl.errors import CouldNotTell
-from vramctl.records import DeviceUse, HostUse, Placement, Unknown
-from vramctl.records.verification import COULD_NOT_TELL, CPU_ONLY, MISMATCH, ON_GPU, PARTIAL, DeviceWatch
+from vramctl.records import Device, DeviceUse, HostUse, Placement, Unknown
+from vramctl.records.verification import COULD_NOT_TELL, CPU_ONLY, MISMATCH, ON_GPU, PARTIAL, DeviceWatch, Verification
 from vramctl.show.schemas import schema
 from vramctl.units import GIB, MIB
 from vramctl.verifying import verify_pid, verify_server
-from vramctl.verifying.attached import _verdict
+from vramctl.verifying.attached import _judge, _verdict
+from vramctl.verifying.attached_plan import plan_of
 
 LOADED: list[dict[str, Any]] = []
 
@@ -148,3 +149,43 @@ def test_without_a_list_of_processes_it_could_not_tell() -> None:
     )
     assert _verdict(PLANNED, [watch], frozenset({"cuda"}), None)[0] == COULD_NOT_TELL
     assert _verdict(PLANNED, [watch], frozenset(), None)[0] == CPU_ONLY
+
+
+SHAPE = ("llama-server", "-m", "shape:qwen2.5-0.5b@Q4_K_M", "-c", "4096")
+GPU = Device("CUDA0", "RTX 3060", 12 * GIB, 12 * GIB, "asked")
+
+
+def held_by(size: int) -> DeviceWatch:
+    return DeviceWatch(
+        name="CUDA0", total_bytes=12 * GIB, before_bytes=0, loaded_bytes=size, peak_bytes=size, process_bytes=size
+    )
+
+
+def judged(command: Sequence[str], extra: int) -> Verification:
+    """The verdict on a process that holds so many bytes more than its command line takes."""
+    planned = plan_of(command, {}, Path, (GPU,))
+    assert not isinstance(planned, Unknown)
+    size = sum(use.used_bytes for use in planned.plan.placement.devices if isinstance(use.used_bytes, int))
+    return _judge(planned, 1, "llama-server", (held_by(size + extra),), (GPU,), "")
+
+
+def test_memory_of_something_else_is_not_taken_for_the_model_s_where_the_engine_chose_the_layers() -> None:
+    assert judged(SHAPE, 100 * MIB).verdict == ON_GPU
+    found = judged(SHAPE, 2 * GIB)
+    assert found.verdict == COULD_NOT_TELL
+    assert "Something beside this model" in found.words
+    assert judged((*SHAPE, "-ngl", "10"), 2 * GIB).verdict == PARTIAL
+    assert judged((*SHAPE, "-ngl", "99"), 2 * GIB).verdict == ON_GPU
+
+
+def test_cache_types_that_many_builds_have_no_kernel_for_are_said_of_a_running_server() -> None:
+    found = judged((*SHAPE, "-ctk", "q5_1", "-ctv", "q5_1"), 0)
+    assert [one.id for one in found.findings] == ["quantized-kv-no-kernel"]
+    assert found.findings[0].severity == "warning"
+    assert judged((*SHAPE, "-ctk", "q8_0", "-ctv", "q8_0"), 0).findings == ()
+
+
+@pytest.mark.parametrize("words", [("-ts", "much"), ("-ot", "nothing"), ("-c", "long"), ("-ngl", "many")])
+def test_a_command_line_that_cannot_be_read_is_no_plan_and_no_crash(words: tuple[str, ...]) -> None:
+    planned = plan_of((*SHAPE, *words), {}, Path, (GPU,))
+    assert isinstance(planned, Unknown) or words == ("-ngl", "many")

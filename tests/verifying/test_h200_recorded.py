@@ -47,8 +47,8 @@ class Recorded(NvmlWatcher):
 class RecordedMachine(Machine):
     """A machine with such a watcher."""
 
-    def watcher(self) -> NvmlWatcher:
-        watcher = Recorded(self.devices, nvml=self.nvml)
+    def watcher(self, *, pid: int | None = None) -> NvmlWatcher:
+        watcher = Recorded(self.devices, nvml=self.nvml, pid=pid)
         watcher.kept = KEPT
         return watcher
 

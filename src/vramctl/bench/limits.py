@@ -126,6 +126,11 @@ def decode_limit(plan: Plan, effort: Effort, loaded: Loaded, decode: Measured, b
     bound = reads if isinstance(reads, Unknown) else decode_bound(reads, bandwidths.found)
     if isinstance(bound, Unknown):
         return Limit(bound, bound, "", bandwidths.sources)
+    if isinstance(decode, Stat) and decode.median > _EXCEEDED * bound.tokens_per_second:
+        why = Unknown(
+            "decode was faster than memory bandwidth allows: caches hold a part, or measuring that was disturbed"
+        )
+        return Limit(why, why, "", bandwidths.sources)
     share = _share(decode, bound.tokens_per_second)
     return Limit(bound.tokens_per_second, share, bound.bound_by, bandwidths.sources)
 

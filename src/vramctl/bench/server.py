@@ -95,7 +95,7 @@ def _refuse_tables(request: Request, where: str) -> None:
     if request.layers or request.depths or request.everything:
         raise BadInput(
             "usage", f"--layers, --long-context and --all are not measured {where}.", because=(),
-            fix="Ask for them without --parallel, and give the model itself.",
+            fix="Give the model itself, and not a server or --parallel.",
         )  # fmt: skip
 
 
@@ -171,7 +171,7 @@ class _Work:
 
     def _watcher(self) -> NvmlWatcher:
         """Of this machine's GPUs where the server is on it."""
-        return NvmlWatcher(()) if self._pid is None else self.machine.watcher()
+        return NvmlWatcher(()) if self._pid is None else self.machine.watcher(pid=self._pid)
 
     def single(self, run: Running, clock: Clock) -> None:
         """One row of one request at a time."""

@@ -126,11 +126,10 @@ def below_floor(bench: Bench, floor: float | None) -> int:
     for row in bench.rows:
         decode = row.decode_tokens_per_second
         if not isinstance(decode, Stat) or decode.median < floor:
-            told = f"{decode.median:.1f}" if isinstance(decode, Stat) else "not known"
-            write(
-                f"decode of {row.name or bench.model} is {told} tokens/s, the floor is {floor:g}\n", stream=sys.stderr
-            )
+            told = f"{decode.median:.1f} tokens/s" if isinstance(decode, Stat) else "not known"
+            write(f"decode of {row.name or bench.model} is {told}, the floor is {floor:g}\n", stream=sys.stderr)
             return 1
+    write(f"the floor of {floor:g} tokens/s is held\n", stream=sys.stderr)
     return 0
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
@@ -68,6 +70,7 @@ def command(
     if not replay:
         require_files(configs, log)
         _running(pid)
+        _runnable(python)
     asked = Asked(engines=engines, python=python, pid=pid, configs=configs, log=log, active=active, only=only)
     recording, recorded = Recording() if record else None, Recorded(replay) if replay else None
     world = World(recorded or recording, lambda what: out.progress(f"still waiting for an answer: {what}"))
@@ -101,6 +104,15 @@ def _running(pid: int | None) -> None:
         raise BadInput(
             "no-such-process", f"There is no process {pid}.", because=(),
             fix="Find it with `pgrep -af llama` or `pgrep -af ollama`.",
+        )  # fmt: skip
+
+
+def _runnable(python: str | None) -> None:
+    if python is not None and shutil.which(python) is None:
+        why = "it is a folder" if Path(python).is_dir() else "no such program, and none of that name on PATH"
+        raise BadInput(
+            "no-such-interpreter", f"There is no Python at {python}.", because=(why,),
+            fix="Name the interpreter itself, such as ~/venv/bin/python.",
         )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""A bar on stderr that says how far a long step is; nothing where stderr is no terminal."""
+"""A bar on stderr that says how far a long step is; nothing where stderr is no terminal, or one that cannot clear a line."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ _CLEAR = "\r\x1b[K"
 def progress_bar(stream: TextIO | None = None) -> Iterator[Callable[[int, int], None]]:
     """A function that is told bytes done and bytes in all, as often as one likes; the bar is gone after the block."""
     stream = stream or sys.stderr
-    if not stream.isatty():
+    if not stream.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda done, total: None
         return
     page = stream_page(stream)

@@ -42,7 +42,10 @@ def diagnose(world: World, asked: Asked) -> Diagnosis:
             f"{checked.id} {'does not apply here' if checked.state == SKIPPED else 'could not tell'}: {checked.why}"
             for checked in checks
         )
-    return Diagnosis(status, words, checks, root, machine_lines(facts))
+    lines = machine_lines(facts)
+    if root is not None and root.severity == WARNING and blind:
+        lines["unclear"] = "; ".join(blind)  # a warning is the first sentence: what could not be looked at is said too
+    return Diagnosis(status, words, checks, root, lines)
 
 
 def _blind(facts: MachineFacts, asked: Asked) -> Iterator[str]:

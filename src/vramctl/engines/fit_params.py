@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from vramctl.engines.llama_cpp import experts_pattern
@@ -50,7 +51,8 @@ class FitParams:
     def place(self, settings: Settings) -> Placement | Unknown:
         """Where it says the bytes go; Unknown where it fails or does not know a device."""
         command = [str(self.build.fit_params), "-m", self.path, "--fit-print", "on", *arguments(settings)]
-        ran = run_program(command, timeout_seconds=SECONDS)
+        own = {key: value for key, value in os.environ.items() if not key.startswith("LLAMA_ARG_")}
+        ran = run_program(command, timeout_seconds=SECONDS, environ=own)  # only what was asked for counts
         if isinstance(ran, Unknown):
             return ran
         found = parse_fit_params(ran.stdout)

@@ -51,10 +51,12 @@ def key_of_environment() -> str | None:
 
 
 def shown_url(url: str) -> str:
-    """An address as it may be printed and saved: without a user's name and password, and without what follows a `?`."""
-    scheme, mark, rest = url.partition("?")[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+    """An address as it may be printed and saved: without a user's name and password, and without what follows a `?`.
+
+    All before the last @ is taken for these: a password may have a / or ? in it that should have been written as %2F or %3F.
+    """
+    scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
+    return f"{scheme}{mark}{rest.rpartition('@')[2].partition('?')[0]}"
 
 
 class Api:
@@ -65,6 +67,8 @@ class Api:
         host = parts.hostname or ""
         if parts.scheme not in ("http", "https") or not host or not host.isprintable() or " " in host:
             raise ValueError(f"{shown_url(url)} is no http:// or https:// address")
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise ValueError(f"{KEY_VARIABLE} has a character that no header can carry")
         self.host, self.port = host, parts.port or (443 if parts.scheme == "https" else 80)
         user, _, place = parts.netloc.rpartition("@")
         self.url = f"{parts.scheme}://{place}"
@@ -134,7 +138,7 @@ class Api:
             self._refuse_cut(late, timeout_seconds)
         except TimeoutError as error:
             raise self._too_late(timeout_seconds) from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             self._refuse_cut(late, timeout_seconds)
             words = str(error) or type(error).__name__
             raise ApiFailed(f"{self.url}: {words}", timed_out=False) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vramctl.engines.builds import look_build, server_beside
 from vramctl.engines.engine import LOAD_SECONDS, UNLOAD_SECONDS, Clock, NotRunning, RealClock
-from vramctl.engines.http_api import Api, key_of_environment
+from vramctl.engines.http_api import KEY_VARIABLE, Api, key_of_environment
 from vramctl.engines.server_flags import known_flags, own_arguments, server_arguments
 from vramctl.engines.server_process import ServerProcess, listening_process
 from vramctl.engines.server_run import ServerRun
@@ -55,7 +55,8 @@ class LlamaServer:
         self._command = (program,) if isinstance(program, str) else tuple(program)
         self.program = self._command[-1]
         self.clock: Clock = RealClock()
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("LLAMA_ARG_")}
+        # A key is for servers that run already: one of ours would ask us for it.
+        kept = {k: value for k, value in os.environ.items() if not k.startswith("LLAMA_ARG_") and k != KEY_VARIABLE}
         self._environ = kept | {"GGML_NO_BACKTRACE": "1"} | dict(environ or {})
         self._unload_seconds = unload_seconds
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -59,9 +58,8 @@ def graph_splits(events: Iterable[Event]) -> int | Unknown:
     for event in events:
         if event.kind == "graph.splits":
             value = event.fields.get("splits_one", event.fields.get("count"))
-        elif event.kind == "graph.nodes":  # `2`, or one number for each of several reserved graphs
-            numbers = re.findall(r"\d+", str(event.fields.get("splits", "")))
-            value = int(numbers[-1]) if numbers else None
+        elif event.kind == "graph.nodes":
+            value = event.fields.get("splits_one", event.fields.get("splits"))
         else:
             continue
         if isinstance(value, int):

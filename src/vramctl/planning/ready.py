@@ -32,9 +32,9 @@ class Machine:
         """The GPUs that were found; none where that is not known."""
         return () if isinstance(self.gpus, Unknown) else self.gpus
 
-    def watcher(self) -> NvmlWatcher:
-        """A watcher of these GPUs, to be entered before the load."""
-        return NvmlWatcher(self.devices, nvml=self.nvml)
+    def watcher(self, *, pid: int | None = None) -> NvmlWatcher:
+        """A watcher of these GPUs, to be entered before the load; `pid` is an engine that runs already."""
+        return NvmlWatcher(self.devices, nvml=self.nvml, pid=pid)
 
 
 def look_machine() -> Machine:

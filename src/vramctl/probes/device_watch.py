@@ -54,18 +54,24 @@ class _Seen:
 
 
 class NvmlWatcher:
-    """Samples in a thread from `__enter__` to `__exit__`; works with no GPU too (nothing is seen)."""
+    """Samples in a thread from `__enter__` to `__exit__`; works with no GPU too (nothing is seen).
+
+    `pid` is the engine's process where it runs already: what it holds is not another's.
+    """
 
     def __init__(
-        self, devices: Sequence[Device], *, nvml: Any = None, interval_seconds: float = INTERVAL_SECONDS
+        self,
+        devices: Sequence[Device],
+        *,
+        nvml: Any = None,
+        pid: int | None = None,
+        interval_seconds: float = INTERVAL_SECONDS,
     ) -> None:
         self._nvml, self._devices, self._interval = nvml, devices, interval_seconds
         self._seen: list[_Seen] = []
-        self._phase, self._pid = "before", None
+        self._phase, self._pid = "before", pid
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._thread: threading.Thread | None = None
-
-    _pid: int | None
 
     def __enter__(self) -> NvmlWatcher:
         self._open()

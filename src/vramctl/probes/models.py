@@ -102,11 +102,14 @@ def _look_shape(reference: str, rest: str) -> Model:
 
     name, at, quant = rest.rpartition("@")
     if not at or not name or not quant:
+        named = name if at else quant
+        if named:
+            shape_model(named, "Q4_K_M")  # a name that nobody knows is said first
         raise BadInput(
             "bad-shape",
             f"{reference} does not say which quantisation.",
             because=("a shape is written shape:NAME@QUANT",),
-            fix=f"For example: shape:{(name or quant or 'llama3.1-8b')}@Q4_K_M",
+            fix=f"For example: shape:{named or 'llama3.1-8b'}@Q4_K_M",
         )
     return shape_model(name, quant)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from vramctl.show.printable import printable
 from vramctl.units import GIB
 
 HEALTHY, PROBLEM, WARNED, COULD_NOT_TELL = "healthy", "problem", "warning", "could not tell"
+_ADDRESS = re.compile(r"https?://[\w.\[\]:-]+/?")
+"""What is offered as part of a command to copy: nothing from a log that a shell would take for more than an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def _where_to_look(log: Log, loads: Sequence[Load]) -> str:
     hidden = f" at level {level.last.fields.get('level')}" if level else ""
     listening = log.seen.get("server.listening")
     address = listening.last.fields.get("address") if listening else None
-    url = printable(address) if isinstance(address, str) and address.startswith("http") else "URL"
+    url = address if isinstance(address, str) and _ADDRESS.fullmatch(address) else "URL"
     return f" llama-server{hidden} does not print it: start it with `-lv 4`, or ask it while it runs with `vramctl verify {url}`."
 
 

@@ -61,10 +61,12 @@ def _boxes(found: Verification, page: Page) -> RenderableType:
     from rich.columns import Columns
     from rich.panel import Panel
 
-    shown = found.reported if isinstance(found.reported, Placement) else found.planned
+    by_plan = not isinstance(found.reported, Placement)
+    shown = found.planned if by_plan else found.reported
     shape = box.ROUNDED if page.unicode else box.ASCII
     panels = [
-        Panel("\n".join(lines), title=title, box=shape, width=36, title_align="left") for title, lines in _memories(found, shown)
+        Panel("\n".join(lines), title=f"{title}, planned" if by_plan else title, box=shape, width=36, title_align="left")
+        for title, lines in _memories(found, shown)
     ]  # fmt: skip
     return Columns(panels)
 
@@ -94,7 +96,7 @@ def _memories(found: Verification, shown: Placement | Unknown) -> Iterator[tuple
     ]
     if isinstance(on, int) and isinstance(total, int):
         left = total - on
-        lines += ["runs      attention of all layers"] if away else []
+        lines += ["runs      attention (all layers)"] if away else []
         runs = (
             f"{left} of {total} layers"
             if left

@@ -15,6 +15,10 @@ from vramctl.verify.verdict import less_than_reported, more_splits
 # Without one, attention runs on the CPU. Since GGML_CUDA_FA_QUANTS (pull request 28079, Sept 2026; system_info lists its pairs)
 # K and V are converted to f16 on the GPU instead, but for types that it has no kernels for at all (iq4_nl).
 _KERNEL_TYPES = ("f16", "bf16", "q8_0", "q4_0")
+# By the names that ggml registers (ggml-backend-reg.cpp of ggml 0.26.0).
+_GPU_BACKENDS = frozenset(
+    {"cuda", "hip", "musa", "vulkan", "metal", "sycl", "opencl", "cann", "webgpu", "openvino", "rpc"}
+)
 _OTHERS_MATTER_BYTES = 512 * MIB
 
 
@@ -46,21 +50,7 @@ def _no_gpu(evidence: Evidence) -> Iterator[Finding]:
             (_listed(evidence),),
             "Nothing to mend: plan for a GPU with `vramctl plan MODEL --gpu NAME`.",
         )
-    elif isinstance(evidence.hidden_by, str) and evidence.hidden_by:
-        yield _finding(
-            "visible-devices-hides-gpu",
-            "error",
-            f"{evidence.hidden_by} hides the GPU from the engine.",
-            (f"{evidence.hidden_by} is set", _listed(evidence)),
-            f"Unset {evidence.hidden_by.partition('=')[0]}, or name the GPU in it.",
-        )
-    elif isinstance(evidence.backends, frozenset) and not evidence.backends & {
-        "cuda",
-        "hip",
-        "vulkan",
-        "metal",
-        "sycl",
-    }:
+    elif isinstance(evidence.backends, frozenset) and _is_cpu_build(evidence.backends, evidence.hidden_by):
         backends = ", ".join(sorted(evidence.backends)) or "none"
         yield _finding(
             "cpu-only-build",
@@ -68,6 +58,14 @@ def _no_gpu(evidence: Evidence) -> Iterator[Finding]:
             "The engine is a CPU build: it has no GPU backend at all.",
             (f"its backends: {backends}",),
             "Install a build with a GPU backend; `vramctl doctor` says which one this driver runs.",
+        )
+    elif isinstance(evidence.hidden_by, str) and evidence.hidden_by:
+        yield _finding(
+            "visible-devices-hides-gpu",
+            "error",
+            f"{evidence.hidden_by} hides the GPU from the engine.",
+            (f"{evidence.hidden_by} is set", _listed(evidence)),
+            f"Unset {evidence.hidden_by.partition('=')[0]}, or name the GPU in it.",
         )
     elif evidence.gpus_listed == 0:
         yield _finding(
@@ -77,6 +75,12 @@ def _no_gpu(evidence: Evidence) -> Iterator[Finding]:
             (_listed(evidence),),
             "Run `vramctl doctor`: it finds the driver, library or setting that stands between them.",
         )
+
+
+def _is_cpu_build(backends: frozenset[str], hidden_by: str | Unknown) -> bool:
+    """Whether there is no GPU backend; one for Vulkan prints no system_info, and is known by its devices alone."""
+    vulkan_hidden = isinstance(hidden_by, str) and hidden_by.startswith("GGML_VK_")
+    return not backends & _GPU_BACKENDS and not vulkan_hidden
 
 
 def _layers(evidence: Evidence, *, none: bool) -> Iterator[Finding]:

@@ -81,6 +81,8 @@ def more_splits(evidence: Evidence) -> bool | None:
     A graph that runs on GPUs alone has a split per device and one for its input (ggml-backend.cpp, `sched_split_graph`); an
     operation of each layer on the host cuts it twice per layer.
     """
+    if evidence.kept_in_ram or evidence.layers_on_gpu != evidence.layers_total:
+        return None
     splits, planned, layers = evidence.graph_splits, evidence.planned_splits, evidence.layers_total
     if not isinstance(splits, int) or not isinstance(planned, int) or not isinstance(layers, int):
         return None

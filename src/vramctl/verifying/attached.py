@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from vramctl.engines.http_api import shown_url
 from vramctl.engines.server_kind import OLLAMA, look_server
-from vramctl.errors import CouldNotTell, VramctlError
-from vramctl.formats.config_options import by_name, read_options
-from vramctl.planning import Request as PlanRequest
-from vramctl.planning import make_plan
+from vramctl.errors import CouldNotTell
 from vramctl.probes.device_watch import NvmlWatcher
 from vramctl.probes.gpus import look_gpus
-from vramctl.records import Device, Placement, Plan, Settings, Unknown
+from vramctl.records import Device, Placement, Unknown
 from vramctl.records.finding import Finding
 from vramctl.records.placement import Bytes
 from vramctl.records.verification import (
@@ -34,8 +30,11 @@ from vramctl.verify.causes import causes
 from vramctl.verify.compare import differences, observed
 from vramctl.verify.verdict import verdict as verdict_of
 from vramctl.verify.verdict import words
+from vramctl.verifying.attached_decode import Decoded, ask_to_decode
 from vramctl.verifying.attached_ollama import judge_ollama, loaded_by_ollama
-from vramctl.verifying.evidence import hiding, kept_in_ram
+from vramctl.verifying.attached_plan import Planned, plan_of
+from vramctl.verifying.attached_settings import seen_from_here
+from vramctl.verifying.evidence import decode_share, hiding, kept_in_ram
 
 ASK_SECONDS = 5.0
 _GPU_LIBRARIES = {
@@ -46,8 +45,11 @@ _SLACK, _SLACK_BYTES, _IDLE_BYTES = 0.05, 256 * MIB, 64 * MIB
 _APART = Unknown("an attached engine is not asked for its parts")
 
 
-def verify_pid(pid: int) -> Verification:
-    """Where the model of a running process is, by its command line, its libraries and the devices' lists of processes."""
+def verify_pid(pid: int, *, url: str | None = None) -> Verification:
+    """Where the model of a running process is, by its command line, its libraries and the devices' lists of processes.
+
+    A llama-server whose `url` is given is asked to decode for a second.
+    """
     try:
         process = psutil.Process(pid)
         command, name = process.cmdline(), process.name()
@@ -62,18 +64,25 @@ def verify_pid(pid: int) -> Verification:
         ) from None  # fmt: skip
     found = look_gpus()
     devices: tuple[Device, ...] = () if isinstance(found, Unknown) else found
-    with NvmlWatcher(devices) as watcher:
+    with NvmlWatcher(devices, pid=pid) as watcher:
         watcher.mark("loaded", pid=pid)
+        decoded: Decoded | Unknown = ask_to_decode(url, watcher) if url else Unknown("its address was not given")
         watches = tuple(_as_held(watch) for watch in watcher.watches())
-    hidden = _hidden(process)
-    planned = _plan(command, _folder(process), () if hidden else without_process(devices, watches))
+    environ = _environ(process)
+    hidden = "" if _holds(watches) else hiding(environ)
+    folder, root = _folder(process), Path(f"/proc/{pid}/root")
+    planned = plan_of(
+        command, environ, lambda path: seen_from_here(path, folder, root), () if hidden else without_process(devices, watches)
+    )  # fmt: skip
     if isinstance(planned, Unknown):
-        _refuse_other_program(process, name)
-    return _judge(planned, pid, name, watches, found, hidden)
+        _refuse_other_program(process, name, planned.reason)
+    judged = _judge(planned, pid, name, watches, found, hidden)
+    return _with_speed(judged, planned, decoded) if url else judged
 
 
 def verify_server(url: str) -> Verification:
     """Where the model of a server is: by what it says (Ollama's sizes), and by its process where that is on this machine."""
+    url_asked = url
     found, url = look_server(url), shown_url(url)
     if found.kind == OLLAMA:
         return judge_ollama(loaded_by_ollama(found.api), url)
@@ -82,20 +91,27 @@ def verify_server(url: str) -> Verification:
             "server-not-here", f"The server at {url} does not say where its model is.", because=(found.pid.reason,),
             fix="Run `vramctl verify --pid PID` on the machine that it runs on.",
         )  # fmt: skip
-    return verify_pid(found.pid)
+    return verify_pid(found.pid, url=url_asked)
 
 
-def _refuse_other_program(process: psutil.Process, name: str) -> None:
-    """CouldNotTell for a process without a sign of a model: nothing of it on a GPU would prove nothing."""
-    if _has_model(process.pid):
-        return
+def _refuse_other_program(process: psutil.Process, name: str, why: str) -> None:
+    """CouldNotTell for a process without a sign of a model: nothing of it on a GPU would prove nothing.
+
+    llama-server without a model is a router: it has the library, and a child of its own name for each model.
+    """
     try:
-        others = [child.pid for child in process.children(recursive=True) if _has_model(child.pid)]
+        children = [child for child in process.children(recursive=True) if _has_model(child.pid)]
+        routed = [child.pid for child in children if child.name() == name == "llama-server"]
     except psutil.Error:
-        others = []
+        children, routed = [], []
+    if _has_model(process.pid) and not routed:
+        return
+    others = routed or [child.pid for child in children]
+    because = "its models are in processes of their own" if routed else (
+        "it has no llama.cpp or PyTorch library and no .gguf file in memory"
+    )  # fmt: skip
     raise CouldNotTell(
-        "no-model-in-process", f"Process {process.pid} ({name}) runs no model that can be seen.",
-        because=("its command line names no model file", "it has no llama.cpp or PyTorch library and no .gguf file in memory"),
+        "no-model-in-process", f"Process {process.pid} ({name}) runs no model that can be seen.", because=(why, because),
         fix=f"Its child runs one: vramctl verify --pid {others[0]}."
         if others
         else "Give the process that runs the model: `pgrep -af llama` finds it.",
@@ -118,14 +134,6 @@ def _folder(process: psutil.Process) -> Path | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """The plan for a process's command line, and the settings that the command line names."""
-
-    plan: Plan
-    asked: Settings
-
-
 def without_process(devices: Sequence[Device], watches: Sequence[DeviceWatch]) -> tuple[Device, ...]:
     """The devices as free as they were before the watched process took its memory."""
     held = {watch.name: watch.process_bytes for watch in watches}
@@ -136,33 +144,8 @@ def without_process(devices: Sequence[Device], watches: Sequence[DeviceWatch]) -
     )
 
 
-def _plan(command: Sequence[str], folder: Path | None, devices: tuple[Device, ...]) -> _Planned | Unknown:
-    """The plan for a llama.cpp command line; Unknown with the reason where there is none."""
-    found = by_name(tuple(read_options(tuple(command[1:]))))
-    model = found.get("model")
-    if not isinstance(model, str):
-        return Unknown("its command line names no model file")
-    path = Path(model) if folder is None else folder / model
-    known = {field.name for field in fields(Settings)}
-    given: dict[str, Any] = {
-        name: value for name, value in found.items() if name in known and not isinstance(value, Unknown)
-    }
-    if given.get("n_gpu_layers") == "auto":
-        del given["n_gpu_layers"]
-    if isinstance(given.get("tensor_split"), str):
-        given["tensor_split"] = tuple(float(part) for part in given["tensor_split"].split(","))
-    given = {name: value for name, value in given.items() if name not in {"tensor_overrides", "split_mode"}}
-    try:
-        asked = Settings(**given)
-        return _Planned(
-            make_plan(PlanRequest(model=str(path), settings=asked, utilization=1.0), devices=devices), asked
-        )
-    except (VramctlError, ValueError, TypeError) as error:
-        return Unknown(f"no plan for its command line: {error}")
-
-
 def _judge(
-    found: _Planned | Unknown,
+    found: Planned | Unknown,
     pid: int,
     name: str,
     watches: tuple[DeviceWatch, ...],
@@ -173,13 +156,15 @@ def _judge(
     planned: Placement | Unknown = found if isinstance(found, Unknown) else found.plan.placement
     evidence = _evidence(found, backends, gpus, hidden)
     findings: tuple[Finding, ...] = ()
-    holds = any(isinstance(watch.process_bytes, int) and watch.process_bytes > 0 for watch in watches)
-    if hidden and not holds:
+    if hidden:
         verdict, told = CPU_ONLY, f"It runs on the CPU: {hidden} hides the GPU from it."
         findings = causes(planned, evidence, watches, ()) if isinstance(planned, Placement) else ()
     else:
         verdict, told = _verdict(planned, watches, backends, gpus)
-    if verdict == ON_GPU and isinstance(planned, Placement):
+    more = _unexplained(found, watches)
+    if verdict == ON_GPU and more:
+        verdict, told = COULD_NOT_TELL, f"Could not tell: {told} {more}"
+    elif verdict == ON_GPU and isinstance(planned, Placement):
         # The device holds what was planned; where the layers and the cache are is then as planned too.
         verdict, findings = verdict_of(planned, evidence, ()), causes(planned, evidence, watches, ())
         told = f"{words(verdict, evidence, findings)} {told}"
@@ -191,8 +176,20 @@ def _judge(
     )  # fmt: skip
 
 
+def _with_speed(judged: Verification, planned: Planned | Unknown, decoded: Decoded | Unknown) -> Verification:
+    """With what the server decoded for this, beside what the bandwidth of its GPUs allows."""
+    if isinstance(decoded, Unknown):
+        return replace(judged, notes=(f"attached: nothing was loaded; it was asked to decode: {decoded.reason}",))
+    said = f"{decoded.tokens} tokens were asked for: {decoded.tokens_per_second:.1f} tokens/s, sampling included"
+    share: float | Unknown = planned if isinstance(planned, Unknown) else Unknown("not all of it is on the GPU")
+    if isinstance(planned, Planned) and judged.verdict == ON_GPU:
+        share = decode_share(planned.plan, decoded.tokens_per_second)
+    evidence = replace(judged.evidence, decode_share=share)
+    return replace(judged, evidence=evidence, notes=(f"attached: nothing was loaded; {said}",))
+
+
 def _evidence(
-    found: _Planned | Unknown, backends: frozenset[str] | Unknown, gpus: tuple[Device, ...] | Unknown, hidden: str
+    found: Planned | Unknown, backends: frozenset[str] | Unknown, gpus: tuple[Device, ...] | Unknown, hidden: str
 ) -> Evidence:
     """What the plan for the command line says: the engine is not asked."""
     nothing = Unknown("an attached engine is not asked")
@@ -211,6 +208,8 @@ def _evidence(
         asked_layers=asked.n_gpu_layers if asked.n_gpu_layers is not None else Unknown("left to the engine"),
         asked_kv_offload=asked.offload_kqv if asked.offload_kqv is not None else Unknown("left to the engine"),
         asked_flash_attn=asked.flash_attn or Unknown("left to the engine"),
+        type_k=asked.type_k or "f16",
+        type_v=asked.type_v or "f16",
         kept_in_ram=kept_in_ram(plan),
         backends=backends,
         gpus_in_machine=seen,
@@ -218,12 +217,30 @@ def _evidence(
     )
 
 
-def _hidden(process: psutil.Process) -> str:
-    """The variable of the process's own environment that hides GPUs from it; "" where there is none or it cannot be read."""
+def _environ(process: psutil.Process) -> Mapping[str, str]:
+    """The process's own environment; empty where it cannot be read."""
     try:
-        return hiding(process.environ())
+        return process.environ()
     except (psutil.Error, OSError):
+        return {}
+
+
+def _holds(watches: Sequence[DeviceWatch]) -> bool:
+    return any(isinstance(watch.process_bytes, int) and watch.process_bytes > 0 for watch in watches)
+
+
+def _unexplained(found: Planned | Unknown, watches: Sequence[DeviceWatch]) -> str:
+    """What to say where a process holds so much more than planned that layers may be missing beside it; "" where not.
+
+    Layers that the command line counts are there or the load had failed; where the engine chose how many, bytes decide.
+    """
+    if isinstance(found, Unknown) or found.asked.n_gpu_layers is not None:
         return ""
+    wanted = sum(use.used_bytes for use in found.plan.placement.devices if isinstance(use.used_bytes, int))
+    held = sum(watch.process_bytes for watch in watches if isinstance(watch.process_bytes, int))
+    if held <= wanted + max(_SLACK_BYTES, int(wanted * _SLACK)):
+        return ""
+    return "Something beside this model is in that, so whether all its layers are is not known."
 
 
 def _as_held(watch: DeviceWatch) -> DeviceWatch:

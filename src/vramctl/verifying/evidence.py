@@ -13,9 +13,8 @@ from vramctl.records.load import Load
 from vramctl.records.run import Loaded
 from vramctl.records.verification import Evidence
 
-HIDING = (
-    "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES",
-)  # fmt: skip
+# Not NVIDIA_VISIBLE_DEVICES: only the container's runtime reads it, and with CDI it is `void` where GPUs are passed.
+HIDING = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES")
 _DEPTH = 64  # tokens in the cache while decoding
 
 
@@ -46,7 +45,7 @@ def evidence_of(
         backends=_backends(loaded),
         hidden_by=hiding(os.environ),
         gpus_in_machine=gpus_in_machine,
-        decode_share=_share(plan, speed),
+        decode_share=decode_share(plan, speed),
     )
 
 
@@ -108,7 +107,7 @@ def hiding(environ: Mapping[str, str]) -> str:
     return ""
 
 
-def _share(plan: Plan, speed: float | Unknown) -> float | Unknown:
+def decode_share(plan: Plan, speed: float | Unknown) -> float | Unknown:
     """Decode speed over what memory bandwidth allows for what is on the GPUs."""
     if isinstance(speed, Unknown):
         return speed
