@@ -40,7 +40,7 @@ def facts(api: Api) -> ServerFacts:
     listed = api.get("/v1/models", timeout_seconds=ASK_SECONDS).document
     meta = _at(listed, "data", 0, "meta")
     return ServerFacts(
-        build=_known(_at(props, "build_info"), str, "build_info in /props"),
+        build=_build(_known(_at(props, "build_info"), str, "build_info in /props")),
         model=_known(_at(props, "model_path"), str, "model_path in /props"),
         n_ctx_seq=_known(_at(props, "default_generation_settings", "n_ctx"), int, "n_ctx in /props"),
         slots=_known(_at(props, "total_slots"), int, "total_slots in /props"),
@@ -180,6 +180,11 @@ def _at(document: Any, *keys: str | int) -> Any:
         else:
             return None
     return document
+
+
+def _build(told: str | Unknown) -> str | Unknown:
+    """The server's build; one that was made outside its repository calls itself `b0-unknown`."""
+    return Unknown("the server was built without its number") if told in ("b0-unknown", "b0") else told
 
 
 def _known(value: Any, kind: type, what: str) -> Any:
