@@ -116,7 +116,11 @@ def test_interrupted_at_any_moment_nothing_is_left(
     time.sleep(random.Random(seed * int(number)).uniform(0.3, 0.8))
     command.process.send_signal(number)
     code, out, _ = command.end()
-    assert (code, out) == (128 + number, "")
+    assert out == ""
+    assert code in (
+        128 + number,
+        -number,
+    )  # the signal itself ends a Python that has not begun: a shell calls both 130, 143
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -104,6 +104,7 @@ def _written(file: str, content: bytes) -> int:
     except OSError as error:
         write(f"{file} cannot be written: {error.strerror or error}\n", stream=sys.stderr)
         return 2
+    write(f"{file} was written\n", stream=sys.stderr)
     return 0
 
 
