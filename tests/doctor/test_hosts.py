@@ -80,3 +80,10 @@ def test_every_check_is_explained(check: object) -> None:
 def test_ids_are_unique() -> None:
     names = [check_id(check) for _, check in all_checks()]
     assert len(names) == len(set(names))
+
+
+def test_a_process_that_was_killed_long_ago_is_a_remark() -> None:
+    found = [one for one in diagnosed("host-oom-kill-long-ago").findings if one.id == "host-oom-kill"]
+    assert [(one.severity, one.what) for one in found] == [
+        ("info", "A process was killed on this machine for lack of memory, 2 days ago.")
+    ]

@@ -16,13 +16,15 @@ from vramctl.records.facts import (
     Platform,
     Setting,
 )  # fmt: skip
-from vramctl.records.finding import WARNING, Finding
+from vramctl.records.finding import INFO, WARNING, Finding
 from vramctl.records.unknown import Absent, Unknown
 from vramctl.units import GIB, MIB
 
 Call = tuple[Setting, ...]
 _KILLED = re.compile(r"Killed process (\d+) \(([^)]+)\)")
 _ENGINES = re.compile(r"ollama|llama|python|kobold|tabby|local-ai", re.IGNORECASE)
+_STAMP = re.compile(r"\[ *(\d+\.\d+)\]")
+_LONG_AGO_SECONDS = 3600.0
 _SMALL_LOCK = GIB
 _SWAPPED = 256 * MIB
 _PRESSED_PERCENT = 10.0
@@ -152,7 +154,7 @@ def host_oom_kill(host: HostFacts, platform: Platform, modules: Any = None) -> I
     How it is seen: oom_kill of the control group's memory.events, and "Out of memory: Killed process" of an engine in
     the kernel's log.
 
-    How sure: high.
+    How sure: high that it was killed; a remark only where the kernel logged the last one more than an hour ago.
     """
     lines = []
     for line in log_lines(modules, "Killed process"):
@@ -167,15 +169,31 @@ def host_oom_kill(host: HostFacts, platform: Platform, modules: Any = None) -> I
             raise NotKnown(host.oom_kills.reason)
         return
     limit = host.memory_limit_bytes
+    age = _age_seconds(lines, host)
     because = [f"memory.events: oom_kill {kills}"] if kills else []
     because += [f"memory limit: {limit / GIB:.1f} GiB"] if isinstance(limit, int) else []
     where = f"in this {platform.container} container" if platform.container and kills else "on this machine"
+    ago = "" if age is None else f", {_ago(age)} ago"
     yield Finding(
-        WARNING,
-        f"A process was killed {where} for lack of memory.",
+        INFO if age is not None and age > _LONG_AGO_SECONDS else WARNING,
+        f"A process was killed {where} for lack of memory{ago}.",
         (*because, *lines[-2:]),
         BY_ID["host-oom-kill"].fix(platform.kind),
     )
+
+
+def _age_seconds(lines: list[str], host: HostFacts) -> float | None:
+    """How long ago the kernel logged the last of these; None where the log has no stamps or the uptime is not known."""
+    stamps = [float(found[1]) for line in lines if (found := _STAMP.match(line))]
+    if not stamps or not isinstance(host.uptime_seconds, int) or host.uptime_seconds < max(stamps):
+        return None
+    return host.uptime_seconds - max(stamps)
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 2 * 3600:
+        return f"{max(1, round(seconds / 60))} min"
+    return f"{seconds / 3600:.0f} hours" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} days"
 
 
 CHECKS: tuple[Check, ...] = (

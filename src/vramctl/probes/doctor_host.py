@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -36,6 +37,7 @@ def look_host(world: World, asked: Any, facts: Any) -> HostFacts | Unknown:
         "memory_available_bytes": _count(own, "memory_available"),
         "swap_total_bytes": _count(own, "swap_total"),
         "swap_used_bytes": _count(own, "swap_used"),
+        "uptime_seconds": _count(own, "uptime"),
         "cpu_name": own["cpu_name"] if isinstance(own.get("cpu_name"), str) else Unknown("the system does not name it"),
         "cpu_flags": _flags(own.get("cpu_flags")),
         "on_battery": _on_battery(own.get("power_plugged", Unknown("not told"))),
@@ -62,6 +64,7 @@ def _told() -> dict[str, Any]:
         ("memory_total", lambda: psutil.virtual_memory().total), ("memory_available", lambda: psutil.virtual_memory().available),
         ("swap_total", lambda: psutil.swap_memory().total), ("swap_used", lambda: psutil.swap_memory().used),
         ("power_plugged", lambda: getattr(psutil.sensors_battery(), "power_plugged", None)),
+        ("uptime", lambda: int(time.time() - psutil.boot_time())),
     ):  # fmt: skip
         try:
             found[key] = question()

@@ -36,7 +36,6 @@ from vramctl.verifying.attached_plan import Planned, plan_of
 from vramctl.verifying.attached_settings import seen_from_here
 from vramctl.verifying.evidence import decode_share, hiding, kept_in_ram
 
-ASK_SECONDS = 5.0
 _GPU_LIBRARIES = {
     "libggml-cuda": "cuda", "libcuda.so": "cuda", "libggml-hip": "hip", "libamdhip64": "hip", "libggml-vulkan": "vulkan",
 }  # fmt: skip
@@ -82,16 +81,15 @@ def verify_pid(pid: int, *, url: str | None = None) -> Verification:
 
 def verify_server(url: str) -> Verification:
     """Where the model of a server is: by what it says (Ollama's sizes), and by its process where that is on this machine."""
-    url_asked = url
-    found, url = look_server(url), shown_url(url)
+    found, shown = look_server(url), shown_url(url)
     if found.kind == OLLAMA:
-        return judge_ollama(loaded_by_ollama(found.api), url)
+        return judge_ollama(loaded_by_ollama(found.api), shown)
     if isinstance(found.pid, Unknown):
         raise CouldNotTell(
-            "server-not-here", f"The server at {url} does not say where its model is.", because=(found.pid.reason,),
+            "server-not-here", f"The server at {shown} does not say where its model is.", because=(found.pid.reason,),
             fix="Run `vramctl verify --pid PID` on the machine that it runs on.",
         )  # fmt: skip
-    return verify_pid(found.pid, url=url_asked)
+    return verify_pid(found.pid, url=url)
 
 
 def _refuse_other_program(process: psutil.Process, name: str, why: str) -> None:

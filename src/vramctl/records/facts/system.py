@@ -126,6 +126,8 @@ class HostFacts:
     """Absent: unlimited."""
     oom_kills: Count = NOT_SEEN
     """How many processes of this container or service were killed for its memory limit."""
+    uptime_seconds: Count = NOT_SEEN
+    """Since the kernel was started, which its log counts from."""
     disks: Mapping[str, str] = field(default_factory=dict)
     """Of folders that hold models: ssd, rotational, network, fuse, 9p, tmpfs, overlay."""
     models: Mapping[str, int] = field(default_factory=dict)
